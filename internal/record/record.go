@@ -1,0 +1,233 @@
+// Package record defines what is written in the log: the kinds of records, the
+// batches that carry them, and their coding as bytes. It is pure: bytes in,
+// values out.
+//
+// The coding is Protocol Buffers, published in record.proto; a golden file of
+// every version stays readable for ever.
+package record
+
+import (
+	"fmt"
+	"time"
+
+	"signalbox/event"
+)
+
+// Position is a place in the log: the stream sequence of a batch and the
+// record's index in it. Positions are ordered; the zero Position is before
+// everything.
+type Position struct {
+	Seq   uint64
+	Index uint32
+}
+
+// Less says whether p comes before q.
+func (p Position) Less(q Position) bool {
+	return p.Seq < q.Seq || p.Seq == q.Seq && p.Index < q.Index
+}
+
+// IsZero says whether p is the place before everything.
+func (p Position) IsZero() bool { return p == Position{} }
+
+// String writes a position as seq/index, the form that the CLI takes.
+func (p Position) String() string { return fmt.Sprintf("%d/%d", p.Seq, p.Index) }
+
+// Subject is the part of the log that a batch belongs to.
+type Subject string
+
+const (
+	Events    Subject = "log.events"    // what came in and what was commanded
+	Decisions Subject = "log.decisions" // what was decided
+	Journal   Subject = "log.journal"   // what was done
+)
+
+// Kind says which field of a Record is set. The numbers are on disk: never
+// change one, never use one again.
+type Kind uint8
+
+const (
+	KindEvent     Kind = 1 // log.events: an event that passed its schema
+	KindRejected  Kind = 2 // log.events: one that did not, with the reason
+	KindTick      Kind = 3 // log.events: time has come, says the active engine
+	KindRules     Kind = 4 // log.events: part of a rule set; it holds from its last part on
+	KindCommand   Kind = 5 // log.events: what a person or the API asked for
+	KindRetention Kind = 6 // log.events: what left the log
+
+	KindDecision Kind = 16 // log.decisions: what was decided about one event or command
+
+	KindStepBegin Kind = 32 // log.journal: an attempt of a step is about to be made
+	KindStepEnd   Kind = 33 // log.journal: what came of it
+	KindRunEnd    Kind = 34 // log.journal: the run is over, or stopped for a person
+)
+
+// Record is one entry of the log: Kind, and the field of that kind.
+type Record struct {
+	Kind      Kind
+	Event     *event.Event // KindEvent
+	Rejected  *Rejected
+	Rules     *Rules
+	Command   *Command
+	Retention *Retention
+	Decision  *Decision
+	Begin     *StepBegin
+	End       *StepEnd
+	RunEnd    *RunEnd
+}
+
+// Rejected is an event that failed its schema or could not be understood.
+type Rejected struct {
+	Event  event.Event // as far as it was understood; Raw is whole
+	Reason string      // names the field and what was expected
+}
+
+// Rules carries a part of a bundle: rules, inventory, dedup settings and event
+// types, all that decisions depend on. The bundle is the concatenation of Data
+// of all its parts (zstd of a deterministic archive, see package rule). It
+// holds from the record of its last part on.
+type Rules struct {
+	Version string // hex of the bundle's SHA-256, 16 digits
+	Part    uint32 // from 0
+	Parts   uint32
+	Data    []byte
+}
+
+// Command is what a person asked for through the API.
+type Command struct {
+	ID   string // UUIDv7
+	Verb string // "requeue", "discard", "replay"
+	Run  string // requeue, discard: the run
+	By   string // who asked
+	Note string // why
+
+	// replay: the event to decide again, its position, and whether runs may
+	// have effects.
+	Event    *event.Event
+	Original Position
+	DryRun   bool
+}
+
+// Retention tells what left the log by age or size.
+type Retention struct {
+	FirstSeq, LastSeq uint64
+	Records           uint64 // 0 where it cannot be known any more
+	FirstTime         time.Time
+	LastTime          time.Time
+	Reason            string // "age", "size"
+}
+
+// Verdict is the one outcome that every logged event has.
+type Verdict uint8
+
+const (
+	Decided    Verdict = 1 // at least one rule took it
+	Duplicate  Verdict = 2 // repeats Decision.Of, within a dedup window
+	Suppressed Verdict = 3 // a rule matched and held it back; Decision.Reason says why
+	Unmatched  Verdict = 4 // no rule matched; written only where there is something to say
+)
+
+// Decision is what the engine decided about one record of log.events. Events
+// that matched no rule have none: they are the rest of the stretch.
+type Decision struct {
+	At      Position // what it decides about
+	Verdict Verdict
+	Event   *event.Event // copied where there are Runs, so that a worker needs nothing else
+	Of      event.ID     // Duplicate: the event that it repeats
+	Reason  string       // for people
+	Runs    []RunStart
+	// Notes are decisions that start nothing: a rule's own dedup, shadow
+	// rules, chains that were stopped.
+	Notes   []RuleNote
+	Command *Command // a command passed on to the workers, in order
+	Replay  bool     // the runs belong to a replay
+	DryRun  bool     // the runs must have no effect
+}
+
+// RunStart orders one run of one rule.
+type RunStart struct {
+	Run         string // derived from rule, rule version and trigger: the same for ever
+	Rule        string
+	RuleVersion string
+	Device      string // whose turn it waits for; "" for none
+	Partition   uint32
+}
+
+// RuleNote says what a rule did other than start a run.
+type RuleNote struct {
+	Rule    string
+	Outcome string // "duplicate", "shadow", "loop", "error"
+	Detail  string
+	Of      event.ID
+}
+
+// StepBegin is in the log before the attempt is made.
+type StepBegin struct {
+	Run     string
+	Step    string // path of the step in its rule: "1", "2.parallel.0"
+	Attempt uint32 // from 1
+	Action  string
+	// Idempotent says that the attempt may be repeated when its end is not
+	// known.
+	Idempotent bool
+}
+
+// StepEnd is in the log after the attempt.
+type StepEnd struct {
+	Run         string
+	Step        string
+	Attempt     uint32
+	OK          bool
+	Skipped     bool   // its condition was false; there is no StepBegin
+	Output      []byte // JSON, what register gives to later steps
+	Error       string
+	Recoverable bool
+	Took        time.Duration
+	// RetryAt is when the next attempt is due; zero for none.
+	RetryAt time.Time
+}
+
+// Outcome of a run.
+type Outcome uint8
+
+const (
+	Succeeded Outcome = 1
+	Failed    Outcome = 2 // dead letter: listed until requeued or discarded
+	InDoubt   Outcome = 3 // a step was under way and may not be repeated: a person must say
+	Discarded Outcome = 4 // a person gave it up
+	Refused   Outcome = 5 // safety said no
+	Requeued  Outcome = 6 // open again by a command
+)
+
+// RunEnd closes a run, or leaves it to a person.
+type RunEnd struct {
+	Run     string
+	Outcome Outcome
+	Error   string
+	By      string // Discarded, Requeued: who
+}
+
+// Batch is what one message of the log holds. While it is being written Seq and
+// Time are zero.
+type Batch struct {
+	Seq     uint64    // JetStream's stream sequence
+	Time    time.Time // log time: stamped by JetStream, one clock whoever sent it
+	Subject Subject
+
+	// The chain: batches of one writer are numbered from 1, and each carries
+	// the hash of the one before.
+	Writer string
+	Number uint64
+	Prev   [32]byte // SHA-256 of the batch before, zero for number 1
+
+	// Decisions only: the stretch of log.events that this batch decides is
+	// everything after From up to and including Through.
+	From, Through Position
+	RulesVersion  string
+	// Of the stretch: how many events it had and how many of them no rule
+	// matched.
+	EventCount, UnmatchedCount uint64
+
+	Records []Record
+}
+
+// At is the position of the i-th record.
+func (b *Batch) At(i int) Position { return Position{Seq: b.Seq, Index: uint32(i)} }
