@@ -43,6 +43,9 @@ type Call struct {
 	// other: an idempotency key.
 	Key string
 	Log *slog.Logger
+	// Secrets are the values that secret() gave while Args were evaluated.
+	// None of them may appear in an error, a log line or an output: NewRedactor.
+	Secrets []string
 }
 
 // Result is what a step gives to later ones by register.
