@@ -1,0 +1,112 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"signalbox/event"
+	"signalbox/internal/ledger"
+)
+
+// What the API speaks is JSON; lists are one object a line (NDJSON), so that a
+// long list needs no memory on either side.
+
+// Entry is an event as the log has it.
+type Entry struct {
+	Position string      `json:"position"` // seq/index
+	LogTime  time.Time   `json:"log_time"`
+	Status   string      `json:"status"` // decided, duplicate, suppressed, unmatched, rejected, pending
+	Reason   string      `json:"reason,omitempty"`
+	Of       event.ID    `json:"of,omitempty"` // duplicate: the event that it repeats
+	Runs     []string    `json:"runs,omitempty"`
+	Event    event.Event `json:"event"`
+}
+
+// Status is how the process is.
+type Status struct {
+	Version   string            `json:"version"`
+	Started   time.Time         `json:"started"`
+	Ready     bool              `json:"ready"`
+	Problems  []string          `json:"problems"`
+	Listening map[string]string `json:"listening"` // what → address
+	Rules     int               `json:"rules"`
+	Devices   int               `json:"devices"`
+	RuleSet   string            `json:"rule_set"`
+	Reload    string            `json:"reload,omitempty"` // why the last reload was not taken
+	Sources   []SourceStatus    `json:"sources"`
+	Log       LogStatus         `json:"log"`
+}
+
+// SourceStatus is one source's state and what it counted since start.
+type SourceStatus struct {
+	Name        string            `json:"name"`
+	Kind        string            `json:"kind"`
+	Error       string            `json:"error,omitempty"`
+	Received    uint64            `json:"received"`
+	Logged      uint64            `json:"logged"`
+	Rejected    uint64            `json:"rejected"`
+	Refused     map[string]uint64 `json:"refused"`
+	Unanswered  uint64            `json:"unanswered"`
+	InFlight    int64             `json:"in_flight"`
+	KernelDrops uint64            `json:"kernel_drops"`
+	Unparsed    map[string]uint64 `json:"unparsed,omitempty"`
+}
+
+// LogStatus is the state of the event log.
+type LogStatus struct {
+	FirstSeq  uint64    `json:"first_seq"`
+	LastSeq   uint64    `json:"last_seq"`
+	FirstTime time.Time `json:"first_time"`
+	LastTime  time.Time `json:"last_time"`
+	Bytes     uint64    `json:"bytes"`
+	Error     string    `json:"error,omitempty"`
+}
+
+// Ledger is the books: what came in since the process started, and all that the
+// log says.
+type Ledger struct {
+	Started  time.Time      `json:"started"`
+	Intake   []SourceStatus `json:"intake"`
+	Log      *ledger.Books  `json:"log"`
+	Balanced bool           `json:"balanced"`
+	Open     int64          `json:"open_runs"`
+	Pending  int64          `json:"undecided"`
+	Problems []string       `json:"problems"`
+	Verified bool           `json:"verified"` // the whole log was read and checked
+	Took     string         `json:"took,omitempty"`
+}
+
+// ReplayRequest says which stretch of the log to feed through the rules again.
+type ReplayRequest struct {
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until"`
+	Type    string    `json:"type,omitempty"`
+	Device  string    `json:"device,omitempty"`
+	Effects bool      `json:"effects"` // false: a dry run
+	By      string    `json:"by,omitempty"`
+	Note    string    `json:"note,omitempty"`
+}
+
+// ReplayResult says what was fed.
+type ReplayResult struct {
+	ID     string `json:"id"`
+	Events int    `json:"events"`
+	DryRun bool   `json:"dry_run"`
+}
+
+// CommandRequest is a person's word about a run.
+type CommandRequest struct {
+	By   string `json:"by,omitempty"`
+	Note string `json:"note,omitempty"`
+}
+
+// Problem is an error in the form of RFC 9457.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Raw is one line of a list that is passed on as it is.
+type Raw = json.RawMessage

@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"signalbox/internal/api"
+)
+
+// DefaultData is where the data is when nobody says otherwise.
+const DefaultData = "signalbox-data"
+
+func dataDir(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if d := os.Getenv("SIGNALBOX_DATA"); d != "" {
+		return d
+	}
+	return DefaultData
+}
+
+// client speaks to the running server's API.
+type client struct {
+	base, token string
+	http        *http.Client
+}
+
+// connect finds the server by its data folder, or by SIGNALBOX_URL and
+// SIGNALBOX_TOKEN.
+func (a *app) connect() (*client, error) {
+	c := &client{base: os.Getenv("SIGNALBOX_URL"), token: os.Getenv("SIGNALBOX_TOKEN"), http: &http.Client{}}
+	dir := dataDir(a.data)
+	if c.base == "" {
+		b, err := os.ReadFile(filepath.Join(dir, api.AddressFile))
+		if err != nil {
+			return nil, fmt.Errorf("no server has its data in %s (%w); start one with 'signalbox serve', or name the folder with --data or SIGNALBOX_DATA", dir, err)
+		}
+		c.base = strings.TrimSpace(string(b))
+	}
+	if c.token == "" {
+		b, err := os.ReadFile(filepath.Join(dir, api.TokenFile))
+		if err != nil {
+			return nil, fmt.Errorf("the API's token: %w", err)
+		}
+		c.token = strings.TrimSpace(string(b))
+	}
+	return c, nil
+}
+
+func (c *client) do(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+	var rd io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		rd = bytes.NewReader(b)
+	}
+	u := c.base + path
+	if len(query) > 0 {
+		u += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u, rd)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var op *url.Error
+		if errors.As(err, &op) && ctx.Err() == nil {
+			return nil, fmt.Errorf("the server does not answer at %s: %w", c.base, op.Err)
+		}
+		return nil, err
+	}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close()
+		return nil, problem(resp)
+	}
+	return resp, nil
+}
+
+func problem(resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var p api.Problem
+	if json.Unmarshal(b, &p) == nil && p.Title != "" {
+		if p.Detail != "" {
+			return fmt.Errorf("%s: %s", clean(p.Title), clean(p.Detail))
+		}
+		return errors.New(clean(p.Title))
+	}
+	return fmt.Errorf("the server answered %s", resp.Status)
+}
+
+// get decodes one JSON answer.
+func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
+	resp, err := c.do(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// post sends body and decodes the answer.
+func (c *client) post(ctx context.Context, path string, body, into any) error {
+	resp, err := c.do(ctx, http.MethodPost, path, nil, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// lines calls fn for every line of a list, as it comes. The last line of a list
+// that broke off is an error.
+func (c *client) lines(ctx context.Context, path string, query url.Values, fn func([]byte) error) error {
+	resp, err := c.do(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	sc := bufio.NewScanner(resp.Body)
+	sc.Buffer(make([]byte, 0, 64<<10), 32<<20)
+	for sc.Scan() {
+		line := sc.Bytes()
+		if msg, ok := bytes.CutPrefix(line, []byte(`{"error":`)); ok {
+			return fmt.Errorf("the list broke off: %s", clean(strings.Trim(string(msg), `"}`)))
+		}
+		if err := fn(line); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // a person ended it
+	}
+	return sc.Err()
+}
+
+// clean makes text from the network safe for a terminal: every control
+// character is written as an escape.
+func clean(s string) string {
+	if strings.IndexFunc(s, isControl) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\t':
+			b.WriteByte(' ')
+		case isControl(r):
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// isControl covers C0, DEL, C1 and the bidirectional overrides, with which text
+// can be made to read as another.
+func isControl(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
+}
+
+// when reads a point in time: RFC 3339, a date, or a span before now ("30m",
+// "24h", "7d").
+func when(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	d, err := parseSpan(s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is no time: write 2026-11-24T10:00:00Z, 2026-11-24, or a span before now as 30m or 7d", s)
+	}
+	return now.Add(-d), nil
+}
