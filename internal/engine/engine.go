@@ -33,6 +33,9 @@ type Rules interface {
 	// Clears are the types whose window an event of the given type ends.
 	Clears(eventType string) []string
 	Windows() Windows
+	// Keeps says whether a window of a rule's own still has an owner of the
+	// same meaning.
+	Keeps(rule, signature string) bool
 }
 
 // Windows are the lengths of the windows that no rule owns, and the bound on
@@ -97,7 +100,7 @@ type replayState struct {
 // New returns an engine with no rules. load compiles a bundle that the log
 // carries; it must be pure.
 func New(load func(bundle []byte) (Rules, error)) *Engine {
-	return &Engine{load: load, own: map[string]*window{}}
+	return &Engine{load: load, now: unixNano(0), own: map[string]*window{}}
 }
 
 // Through is the position of the last record decided.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"signalbox/internal/record"
 )
@@ -42,6 +43,12 @@ func (e *Engine) use(bundle []byte) error {
 	}
 	if e.global == nil || e.global.within != w.Global || e.global.max != w.MaxKeys {
 		e.global = newWindow(w.Global, w.MaxKeys)
+	}
+	for name := range e.own {
+		rule, signature, _ := strings.Cut(name, "\x00")
+		if !rules.Keeps(rule, signature) {
+			delete(e.own, name)
+		}
 	}
 	e.rules, e.bundle = rules, bundle
 	return nil

@@ -1,0 +1,59 @@
+# make run    builds and starts Signalbox on examples/quickstart
+# make test   runs the tests
+# make check  is what CI runs beside the tests
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X signalbox/internal/cli.Version=$(VERSION)
+FUZZTIME ?= 8s
+CRASHES ?= 50
+
+export CGO_ENABLED ?= 0
+
+.PHONY: build run test test-deps check lint race fuzz crash faults bench clean
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/signalbox ./cmd/signalbox
+
+run: build
+	./bin/signalbox serve --config examples/quickstart/signalbox.yaml --data signalbox-data
+
+test: test-deps build
+	$(GO) test ./...
+
+# Installs the real senders and brokers that the tests talk to, where this is
+# Debian and the user is root; elsewhere tests that miss one say so.
+test-deps:
+	@scripts/install-test-deps.sh
+
+check: lint race fuzz crash faults
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'not gofmt-clean:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	@cp go.mod go.mod.before && cp go.sum go.sum.before && $(GO) mod tidy; \
+	  if cmp -s go.mod go.mod.before && cmp -s go.sum go.sum.before; then rm go.mod.before go.sum.before; \
+	  else mv go.mod.before go.mod; mv go.sum.before go.sum; echo 'go mod tidy changes go.mod or go.sum'; exit 1; fi
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+# Every fuzz target for FUZZTIME.
+fuzz:
+	@scripts/fuzz.sh $(FUZZTIME)
+
+# Kills the real binary CRASHES times under load from all senders and checks
+# its books after each.
+crash: build
+	$(GO) test ./test/crash -count=1 -v -run TestCrash -crashes=$(CRASHES) -timeout 30m
+
+# Full disks, failing fsyncs, flipped bits, missing files.
+faults: build
+	$(GO) test ./test/faults -count=1 -v -timeout 20m
+
+bench: build
+	scripts/bench.sh
+
+clean:
+	rm -rf bin
