@@ -177,11 +177,11 @@ func (p *parser) takeWord() bool {
 		n = len(s)
 	}
 	word, rest := s[:n], strings.TrimLeft(s[n:], " ")
-	colon := n > 1 && word[n-1] == ':'
+	colon, apart := n > 1 && word[n-1] == ':', false
 	if colon {
 		word = word[:n-1]
 	} else if strings.HasPrefix(rest, ": ") {
-		colon, rest = true, strings.TrimLeft(rest[1:], " ")
+		colon, apart, rest = true, true, strings.TrimLeft(rest[1:], " ")
 	}
 	if i := strings.IndexByte(word, '['); i > 0 {
 		return p.takeProcess(s, i)
@@ -190,13 +190,13 @@ func (p *parser) takeWord() bool {
 		return p.takeGlued(s)
 	}
 	switch {
-	case colon && (p.nextIsHeader(rest) || p.hostBeforeTag(word, rest)):
+	case colon && (p.hostBeforeHeader(word, rest) || p.hostBeforeTag(word, rest)):
 		p.m.Hostname = word
-	case colon && !p.sawHost && isAddress(word):
+	case colon && !p.sawHost && (apart || isAddress(word)):
 		p.m.Hostname = word
 	case colon:
 		p.m.AppName = strings.TrimPrefix(word, "/")
-	case p.sawHost && p.freshTag && p.sawTime:
+	case p.sawHost && p.freshTag && strings.HasPrefix(rest, "%"):
 		// "<relay's time> <relay> <device's time> <device> %%01IFNET/4/..".
 		p.m.Hostname = word
 	case p.sawHost && p.nextIsHeader(rest):
@@ -243,6 +243,27 @@ func (p *parser) takeGlued(s string) bool {
 	p.m.AppName = s[:i]
 	p.i += i + 1
 	return true
+}
+
+// hostBeforeHeader tells "sw1: Nov 24 10:00:00: %LINK", where the time shows
+// that a host came before it, from "httpd: 2026-11-24 10:00:00 GET /", where
+// the time belongs to the text of a process.
+func (p *parser) hostBeforeHeader(word, rest string) bool {
+	if n := sequenceLen(rest); n > 0 {
+		if after := strings.TrimLeft(rest[n:], " "); strings.HasPrefix(after, "%") {
+			return p.hostBeforeTag(word, after)
+		}
+	}
+	if !p.nextIsHeader(rest) {
+		return false
+	}
+	if !p.sawHost {
+		return true
+	}
+	rest = strings.TrimLeft(rest, "*.")
+	_, n := scanTime(rest)
+	after := strings.TrimLeft(rest[n:], " ")
+	return n == 0 || strings.HasPrefix(after, ":") || strings.HasPrefix(after, "%")
 }
 
 // hostBeforeTag tells "sw1: %LINK-3-UPDOWN", where Cisco puts its host, from
@@ -296,12 +317,14 @@ func isName(s string) bool {
 	if s == "" || len(s) > 255 {
 		return false
 	}
+	alnum := false
 	for i := 0; i < len(s); i++ {
 		if !nameByte[s[i]] {
 			return false
 		}
+		alnum = alnum || s[i] >= '0' && s[i] != ':' && s[i] != '_'
 	}
-	return true
+	return alnum
 }
 
 // nameByte is true for what names are made of. Addresses have colons, and

@@ -59,7 +59,6 @@ func corpus(t testing.TB, name string) []corpusCase {
 
 var corpusTime = time.Date(2026, 2, 3, 4, 10, 0, 0, time.UTC)
 
-
 // share counts how often a field is what the data's authors state.
 type share struct{ right, stated int }
 
@@ -79,13 +78,13 @@ func (s share) atLeast(t *testing.T, field string, percent int) {
 	}
 }
 
-// napalmForm brings a tag of ours to napalm-logs' form.
+// napalmTag brings a tag of ours to napalm-logs' form.
 func napalmTag(m *Message, stated string) string {
 	switch {
 	case m.Format == HuaweiVRP && strings.HasPrefix(stated, "01"):
 		return "01" + m.Tag
-	case m.Tag == "" && stated == m.AppName, m.Format == FRR && stated == m.AppName, m.Format == Fortinet:
-		return stated // it has the process, and the subtype, where we have none
+	case m.Tag == "" && stated == m.AppName, m.Format == FRR && stated == m.AppName, m.Format == Fortinet, m.AppName == "alarmd" && strings.HasPrefix(m.Text, stated):
+		return stated // it has the process, and the subtype, or the text's beginning, where we have none
 	}
 	return m.Tag
 }

@@ -26,6 +26,7 @@ func (p *parser) rfc5424() bool {
 	}
 	p.i = j + 1
 	p.m.Version = uint16(v)
+	start := p.i
 	if stamp := p.field("TIMESTAMP"); stamp != "" {
 		st, n := scanTime(stamp)
 		if n != len(stamp) || !st.hasZone {
@@ -35,14 +36,40 @@ func (p *parser) rfc5424() bool {
 			p.setTime(&st)
 		}
 	}
+	afterTime := p.i
 	p.m.Hostname = p.field("HOSTNAME")
+	afterHost := p.i
 	p.m.AppName = p.field("APP-NAME")
 	p.m.ProcID = p.field("PROCID")
 	p.m.MsgID = p.field("MSGID")
 	p.structuredData()
+	if p.why != "" && afterTime > start {
+		p.halfHeader(afterTime, afterHost)
+	}
 	p.m.Content = strings.TrimPrefix(p.s[p.i:], bom)
 	p.i = len(p.s) - len(p.m.Content)
 	return true
+}
+
+// halfHeader mends what some firewalls and relays make: a header of RFC 5424
+// that ends after the time ("1 2026-.. mib2d[1484]: SNMP_TRAP_LINK_UP: ..") or
+// the host ("1 2026-.. fw1 CEF:0|.."). It is tried only where the message does
+// not read as RFC 5424.
+func (p *parser) halfHeader(afterTime, afterHost int) {
+	m := p.m
+	switch {
+	case strings.HasSuffix(m.Hostname, "]:"):
+		p.i, m.Hostname = afterTime, ""
+	case strings.HasPrefix(m.AppName, "CEF:"), strings.HasPrefix(m.AppName, "LEEF:"), strings.HasPrefix(m.AppName, "1,"):
+		p.i = afterHost
+	default:
+		return
+	}
+	m.AppName, m.ProcID, m.MsgID, p.why = "", "", "", ""
+	if m.Hostname == "" {
+		p.takeWord()
+	}
+	p.skipSpaces()
 }
 
 // field takes the next header field; "-" is "".

@@ -36,6 +36,8 @@ func (p *parser) takeTag() {
 	switch {
 	case c[0] == '%':
 		p.percentTag(c)
+	case isLineCard(m.AppName):
+		p.lineCardTag(c)
 	case c[0] == '1' && p.paloAlto(c):
 	case (c[0] == 'd' || c[0] == 't' || c[0] == 'l') && p.fortinet(c):
 	case c[0] == 'C' && strings.HasPrefix(c, "CEF:"):
@@ -49,6 +51,10 @@ func (p *parser) takeTag() {
 	}
 	if m.Format == Unknown && junosDaemons[m.AppName] && m.ProcID != "" {
 		m.Format = Junos
+	}
+	if m.Format == Junos && len(m.Hostname) > 4 && (m.Hostname[:3] == "re0" || m.Hostname[:3] == "re1") && (m.Hostname[3] == '.' || m.Hostname[3] == '-') {
+		// The routing engine is part of the device, not another device.
+		m.Node, m.Hostname = m.Hostname[:3], m.Hostname[4:]
 	}
 }
 
@@ -248,6 +254,15 @@ func (p *parser) junosFunction(c string) {
 		i++
 	}
 	p.m.Text = strings.TrimLeft(strings.TrimPrefix(c[i:], ":"), " ")
+}
+
+// lineCardTag reads "fpc3 dcpfe: JPRDS_NH:jprds_nh_alloc(),631: ..", "NH: ..".
+func (p *parser) lineCardTag(c string) {
+	c = strings.TrimPrefix(c, p.m.AppName+" ")
+	c = strings.TrimPrefix(c, "dcpfe: ")
+	if n := tagLen(c); n > 0 && n < len(c) && c[n] == ':' {
+		p.m.Tag, p.m.Text = c[:n], strings.TrimLeft(c[n+1:], " ")
+	}
 }
 
 // skipFRRCodes passes over FRR's "[M59KS-A3ZXZ] " and "[EC 33554451] ".

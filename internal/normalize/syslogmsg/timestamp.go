@@ -184,7 +184,7 @@ func (st *stamp) scanZone(s string, i int) int {
 		return j + 1
 	case c == '+' || c == '-':
 		h, k := number(s, j+1, 2)
-		if k != j+3 || h > 15 {
+		if k != j+3 || h > 23 {
 			return i
 		}
 		m := 0
