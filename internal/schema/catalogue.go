@@ -31,6 +31,7 @@ type Catalogue struct {
 // schema uses only what that knows, else by the library.
 type entry struct {
 	Type
+	has  map[string]bool
 	fast *object
 	full *jsonschema.Schema
 }
@@ -119,6 +120,13 @@ func (c *Catalogue) Type(name string) (Type, bool) {
 	return Type{}, false
 }
 
+// HasField says whether a type is known and its data has the named field. It is
+// cheap enough to be asked for every message.
+func (c *Catalogue) HasField(typ, field string) bool {
+	e, ok := c.types[typ]
+	return ok && e.has[field]
+}
+
 // Types lists all types by name.
 func (c *Catalogue) Types() []Type {
 	out := make([]Type, len(c.names))
@@ -169,6 +177,10 @@ func parseType(name string, src []byte) (*entry, error) {
 	var err error
 	if e.Fields, err = fields(doc.Properties, doc.Required, 0); err != nil {
 		return nil, fmt.Errorf("1:1: %w", err)
+	}
+	e.has = make(map[string]bool, len(e.Fields))
+	for _, f := range e.Fields {
+		e.has[f.Name] = true
 	}
 	for _, k := range doc.Key {
 		if !slices.ContainsFunc(e.Fields, func(f Field) bool { return f.Name == k }) {

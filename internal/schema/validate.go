@@ -13,10 +13,13 @@ import (
 	"signalbox/internal/schema/scan"
 )
 
+// MaxName is the longest type, device and interface in bytes: a host name of
+// RFC 1123 fits.
+const MaxName = 255
+
 // Bounds of an event, whatever its type.
 const (
 	maxDepth  = 32      // nesting of data, the object itself counted
-	maxName   = 255     // bytes of type, device, interface (a host name of RFC 1123 fits)
 	maxData   = 1 << 20 // bytes of data: what a batch of the log holds
 	maxSender = 1024    // bytes of a sender's id
 )
@@ -63,7 +66,7 @@ func validateEnvelope(ev *event.Event) error {
 		return &Error{"type", fmt.Sprintf("%s is no name of an event type: use snake_case as in interface_down, or a dotted name as in com.example.thing", quote([]byte(ev.Type)))}
 	}
 	for _, f := range []struct{ name, val string }{{"device", ev.Device}, {"interface", ev.Interface}} {
-		if err := validateText(f.name, f.val, maxName); err != nil {
+		if err := validateText(f.name, f.val, MaxName); err != nil {
 			return err
 		}
 	}
@@ -106,7 +109,7 @@ func validateText(name, s string, most int) error {
 // dotted CloudEvents type such as com.github.push. Letters, digits and "_.-",
 // beginning with a letter, at most 255 bytes.
 func ValidType(s string) bool {
-	if s == "" || len(s) > maxName {
+	if s == "" || len(s) > MaxName {
 		return false
 	}
 	for i := range len(s) {

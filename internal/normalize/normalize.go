@@ -1,0 +1,320 @@
+// Package normalize turns what peers send into typed events.
+//
+// A message comes in as its protocol delivered it (Input) and goes out as an
+// event whose type, device, interface and data rules can ask for (Result). What
+// a vendor's message means is not in the code but in mappings: YAML files whose
+// language packs/mappings/README.md describes, and of which users add their
+// own.
+//
+// The package is pure: the same Input, mappings, event types and inventory give
+// the same Result, so the log can be mapped again years later. Nothing here
+// panics, blocks or drops a message, whatever its bytes: what no mapping takes
+// becomes a syslog_message, an snmp_trap or a webhook.
+package normalize
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+
+	"signalbox/event"
+	"signalbox/internal/normalize/syslogmsg"
+	"signalbox/internal/normalize/trap"
+	"signalbox/internal/schema"
+	"signalbox/packs"
+)
+
+// DeviceNamer knows the inventory.
+type DeviceNamer interface {
+	// Device is the inventory's name of the device that calls itself hostname
+	// or has the address addr; either may be "". It returns "" where the
+	// inventory does not know the device. It is called by many goroutines at
+	// once, for every message.
+	Device(hostname, addr string) string
+}
+
+// Options are what a Normalizer is made of. The zero value gives one with the
+// built-in mappings and event types.
+type Options struct {
+	Packs     fs.FS   // built-in mappings; nil for those in the binary
+	User      []fs.FS // folders of users' mappings (*.yaml, *.yml), asked first
+	Catalogue *schema.Catalogue
+	Devices   DeviceNamer // nil: no inventory
+	Names     *trap.Names // names of SNMP objects; nil for those in the binary
+}
+
+// Result is what became of a message.
+type Result struct {
+	// Event has all but its ID.
+	Event event.Event
+	// Reject is the reason why the event may not pass as one (its schema, or
+	// no JSON); it is logged as rejected. "" where all is well. Field is the
+	// field that is to blame ("data.interface"), where one is.
+	Reject string
+	Field  string
+	// Mapped says that a mapping, or for payloads the default form, gave the
+	// event its type. Why says why none did.
+	Mapped bool
+	Why    string
+	// Unparsed says that the parser of the form could not make sense of all of
+	// the message; it is to be counted by sender.
+	Unparsed bool
+}
+
+// Normalizer holds the loaded mappings. It never changes once it is made, and
+// is safe for many goroutines at once.
+type Normalizer struct {
+	cat      *schema.Catalogue
+	devices  DeviceNamer
+	names    *trap.Names
+	layers   []*layer // the users' first
+	mappings []*mapping
+	pool     sync.Pool
+}
+
+// layer is the index over one set of mappings.
+type layer struct {
+	tags   map[string][]*mapping
+	apps   map[string][]*mapping
+	traps  map[string][]*mapping
+	groups map[string][]*mapping // payload: by name before the dot
+	keys   []keyedMappings
+}
+
+// keyedMappings are the mappings that are found by one part of the message.
+type keyedMappings struct {
+	ref    ref
+	values map[string][]*mapping
+}
+
+// New loads the mappings. The error joins every mistake in every file, each a
+// *PosError (file:line:column).
+func New(o Options) (*Normalizer, error) {
+	if o.Packs == nil {
+		o.Packs = packs.Mappings()
+	}
+	if o.Names == nil {
+		o.Names = trap.Builtin()
+	}
+	if o.Catalogue == nil {
+		var err error
+		if o.Catalogue, err = schema.Load(); err != nil {
+			return nil, err
+		}
+	}
+	n := &Normalizer{cat: o.Catalogue, devices: o.Devices, names: o.Names}
+	n.pool.New = func() any { return new(message) }
+	builtin, errs := loadFolder(o.Packs, false, o.Catalogue)
+	var users []*mapping
+	for _, fsys := range o.User {
+		more, moreErrs := loadFolder(fsys, true, o.Catalogue)
+		users = append(users, more...)
+		errs = append(errs, moreErrs...)
+	}
+	errs = append(errs, duplicates(builtin)...)
+	errs = append(errs, duplicates(users)...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	builtin = slices.DeleteFunc(builtin, func(b *mapping) bool {
+		return slices.ContainsFunc(users, func(u *mapping) bool { return u.name == b.name })
+	})
+	for _, set := range [][]*mapping{users, builtin} {
+		if len(set) > 0 {
+			n.layers = append(n.layers, newLayer(set))
+			n.mappings = append(n.mappings, set...)
+		}
+	}
+	return n, nil
+}
+
+func loadFolder(fsys fs.FS, user bool, cat *schema.Catalogue) (out []*mapping, errs []error) {
+	var files []string
+	for _, glob := range []string{"*.yaml", "*.yml"} {
+		found, err := fs.Glob(fsys, glob)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		files = append(files, found...)
+	}
+	slices.Sort(files)
+	for _, file := range files {
+		src, err := fs.ReadFile(fsys, file)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		r := &reader{file: file}
+		out = append(out, r.mappings(src, user, cat)...)
+		errs = append(errs, r.errs...)
+	}
+	return out, errs
+}
+
+func duplicates(ms []*mapping) (errs []error) {
+	seen := map[string]*mapping{}
+	for _, m := range ms {
+		if first, dup := seen[m.name]; dup {
+			errs = append(errs, &PosError{m.file, m.node.Line, m.node.Column,
+				fmt.Sprintf("mapping %q is there already, at %s:%d", m.name, first.file, first.node.Line)})
+			continue
+		}
+		seen[m.name] = m
+	}
+	return errs
+}
+
+func newLayer(ms []*mapping) *layer {
+	l := &layer{tags: map[string][]*mapping{}, apps: map[string][]*mapping{},
+		traps: map[string][]*mapping{}, groups: map[string][]*mapping{}}
+	add := func(index map[string][]*mapping, key string, m *mapping) {
+		if !slices.Contains(index[key], m) {
+			index[key] = append(index[key], m)
+		}
+	}
+	for _, m := range ms {
+		for _, t := range m.tags {
+			var buf [maxTag]byte
+			add(l.tags, string(tagKey(buf[:0], t)), m)
+		}
+		for _, a := range m.apps {
+			add(l.apps, a, m)
+		}
+		for _, t := range m.traps {
+			add(l.traps, strings.TrimPrefix(t, "."), m)
+		}
+		if m.form == Payload {
+			group, _, _ := strings.Cut(m.name, ".")
+			add(l.groups, group, m)
+		}
+		for _, k := range m.keys {
+			index := l.keyed(k.ref)
+			for _, v := range k.values {
+				add(index, v, m)
+			}
+		}
+	}
+	return l
+}
+
+func (l *layer) keyed(r ref) map[string][]*mapping {
+	for i := range l.keys {
+		if l.keys[i].ref.src == r.src {
+			return l.keys[i].values
+		}
+	}
+	l.keys = append(l.keys, keyedMappings{r, map[string][]*mapping{}})
+	return l.keys[len(l.keys)-1].values
+}
+
+// maxTag is the longest tag that is looked up.
+const maxTag = 128
+
+// tagKey takes the severity out of a tag, LINK-3-UPDOWN or IFNET/4/LINK_STATE,
+// because devices let the operator change it. It writes to dst, so that a
+// look-up needs no memory.
+func tagKey(dst []byte, tag string) []byte {
+	tag = tag[:min(len(tag), maxTag)]
+	for i := 1; i+2 < len(tag); i++ {
+		if c := tag[i+1]; c >= '0' && c <= '7' && tag[i] == tag[i+2] && (tag[i] == '-' || tag[i] == '/') {
+			dst = append(dst, tag[:i+1]...)
+			return append(dst, tag[i+2:]...)
+		}
+	}
+	return append(dst, tag...)
+}
+
+// message is one message under work, and what has been taken out of it.
+type message struct {
+	in     *Input
+	sys    *syslogmsg.Message
+	sysBuf syslogmsg.Message
+	trap   *trap.Trap
+	body   []byte // payload: the JSON object
+
+	text string // what the captures are in
+	caps [maxCaptures]span
+
+	kv      []field
+	kvDone  bool
+	csv     []string
+	csvDone bool
+	out     []byte // data under work
+
+	// trace, when set, is told about every mapping that is tried.
+	trace func(m *mapping, why string)
+}
+
+func (n *Normalizer) take(in *Input) *message {
+	m := n.pool.Get().(*message)
+	m.in = in
+	return m
+}
+
+// release forgets the message's bytes and keeps the buffers.
+func (n *Normalizer) release(m *message) {
+	clear(m.kv)
+	*m = message{kv: m.kv[:0], out: m.out[:0]}
+	if cap(m.out) > 64<<10 {
+		m.out = nil
+	}
+	n.pool.Put(m)
+}
+
+// Normalize turns a message into an event. It never fails: see Result.
+func (n *Normalizer) Normalize(in Input) Result {
+	m := n.take(&in)
+	defer n.release(m)
+	return n.normalize(m)
+}
+
+func (n *Normalizer) normalize(m *message) Result {
+	in := m.in
+	res := Result{Event: event.Event{SenderID: in.SenderID, Source: in.Source, Peer: in.Peer, Received: in.Received,
+		TraceParent: in.TraceParent, Raw: in.Raw, Meta: in.Meta}}
+	switch in.Form {
+	case Syslog:
+		n.syslog(m, &res)
+	case SNMP:
+		n.snmp(m, &res)
+	case Payload:
+		n.payload(m, &res)
+	default:
+		res.Reject = fmt.Sprintf("no form of message %q", in.Form)
+	}
+	if res.Reject == "" {
+		if err := n.cat.Validate(&res.Event); err != nil {
+			res.Reject = err.Error()
+			var field *schema.Error
+			if errors.As(err, &field) {
+				res.Field = field.Field
+			}
+		}
+	}
+	return res
+}
+
+// try applies one mapping; why is "" where it took the message.
+func (n *Normalizer) try(mp *mapping, m *message, res *Result) bool {
+	ok, why := mp.apply(n, m, res)
+	if m.trace != nil {
+		m.trace(mp, why)
+	}
+	if ok {
+		res.Mapped = true
+		res.Event.Mapping = mp.id
+	}
+	return ok
+}
+
+func (n *Normalizer) tryAll(ms []*mapping, m *message, res *Result) bool {
+	for _, mp := range ms {
+		if n.try(mp, m, res) {
+			return true
+		}
+	}
+	return false
+}
