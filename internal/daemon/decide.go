@@ -1,0 +1,279 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"signalbox/internal/engine"
+	"signalbox/internal/eventlog"
+	"signalbox/internal/metrics"
+	"signalbox/internal/record"
+)
+
+const (
+	// decideRecords bounds the decisions of one batch, decideEvents the events
+	// of a stretch that has none.
+	decideRecords = 512
+	decideEvents  = 20_000
+	// quiet is how long a stretch without decisions waits for more before it
+	// is written.
+	quiet = time.Second
+	// snapshotEvery bounds what has to be read again after a crash.
+	snapshotEvery = 5 * time.Minute
+)
+
+// decider feeds the log to the engine and writes down what it decides. There
+// are two halves: one reads and decides, one writes; while a batch is being
+// written the decisions that follow gather.
+type decider struct {
+	log     *eventlog.Log
+	engine  *engine.Engine
+	state   stateDir
+	metrics *metrics.Set
+	logger  *slog.Logger
+
+	logged  record.Position // the last decision in the log at start
+	decided atomic.Pointer[record.Position]
+	backlog atomic.Int64
+	rules   atomic.Pointer[string]
+}
+
+// verdict is either a stretch that was decided or a snapshot of the engine that
+// holds once all before it is written.
+type verdict struct {
+	stretch  engine.Stretch
+	snapshot []byte
+}
+
+func newDecider(l *eventlog.Log, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
+	d := &decider{log: l, engine: engine.New(load), state: state, metrics: m, logger: logger}
+	last, err := l.Last(context.Background(), record.Decisions)
+	if err != nil && !errors.Is(err, eventlog.ErrEmpty) {
+		return nil, fmt.Errorf("the last decision: %w", err)
+	}
+	if err == nil {
+		d.logged = last.Through
+	}
+	_, problems := state.load("engine", func(data []byte) error {
+		e := engine.New(load)
+		if err := e.Restore(data); err != nil {
+			return err
+		}
+		if d.logged.Less(e.Through()) {
+			return fmt.Errorf("it is of %s, and the log's decisions end at %s", e.Through(), d.logged)
+		}
+		d.engine = e
+		return nil
+	})
+	if problems != nil {
+		logger.Warn("an engine snapshot cannot be used; the log is read instead", "err", problems)
+	}
+	through := d.logged
+	d.decided.Store(&through)
+	return d, nil
+}
+
+// Decided is the position up to which all decisions are in the log.
+func (d *decider) Decided() record.Position { return *d.decided.Load() }
+
+// Run decides until ctx ends.
+func (d *decider) Run(ctx context.Context) error {
+	verdicts := make(chan verdict, 64)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(verdicts)
+		return d.read(ctx, verdicts)
+	})
+	g.Go(func() error { return d.write(ctx, verdicts) })
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if err == nil && d.Decided() == d.engine.Through() {
+		err = d.state.save("engine", d.engine.Snapshot())
+	}
+	return err
+}
+
+func (d *decider) read(ctx context.Context, out chan<- verdict) error {
+	saved := time.Now()
+	return d.log.Read(ctx, d.engine.Through(), []record.Subject{record.Events}, func(b *record.Batch) error {
+		stretches, err := d.engine.Step(b)
+		if err != nil {
+			return err
+		}
+		v := d.engine.RulesVersion()
+		d.rules.Store(&v)
+		for _, s := range stretches {
+			if !d.logged.Less(s.Through) {
+				continue // decided before the last stop; read again for the state
+			}
+			d.backlog.Add(1)
+			if err := send(ctx, out, verdict{stretch: s}); err != nil {
+				return err
+			}
+		}
+		d.count(b, stretches)
+		if time.Since(saved) > snapshotEvery {
+			saved = time.Now()
+			return send(ctx, out, verdict{snapshot: d.engine.Snapshot()})
+		}
+		return nil
+	})
+}
+
+func send[T any](ctx context.Context, c chan<- T, v T) error {
+	select {
+	case c <- v:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write merges what has gathered and appends it, one batch after the other.
+func (d *decider) write(ctx context.Context, in <-chan verdict) error {
+	var held *verdict // did not fit into the batch before
+	for {
+		var first verdict
+		if held != nil {
+			first, held = *held, nil
+		} else {
+			v, ok := <-in
+			if !ok {
+				return nil
+			}
+			first = v
+		}
+		if first.snapshot != nil {
+			if err := d.state.save("engine", first.snapshot); err != nil {
+				d.logger.Warn("the engine's snapshot could not be written", "err", err)
+			}
+			continue
+		}
+		s := first.stretch
+		n := int64(1)
+		held = d.gather(ctx, in, &s, &n)
+		if err := d.append(ctx, &s); err != nil {
+			return err
+		}
+		d.backlog.Add(-n)
+	}
+}
+
+// gather adds to s what is waiting. A stretch without decisions waits a moment
+// for more: an idle network need not cost a write for every event that matches
+// nothing.
+func (d *decider) gather(ctx context.Context, in <-chan verdict, s *engine.Stretch, n *int64) (held *verdict) {
+	var patience <-chan time.Time
+	for len(s.Records) < decideRecords && s.Events < decideEvents {
+		if len(s.Records) > 0 {
+			select {
+			case v, ok := <-in:
+				if !ok {
+					return nil
+				}
+				if !merge(s, &v) {
+					return &v
+				}
+				*n++
+				continue
+			default:
+				return nil
+			}
+		}
+		if patience == nil {
+			patience = time.After(quiet)
+		}
+		select {
+		case v, ok := <-in:
+			if !ok {
+				return nil
+			}
+			if !merge(s, &v) {
+				return &v
+			}
+			*n++
+		case <-patience:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// merge lengthens s by v where one batch can hold both: the same rule set
+// decided them, and the decisions are not too many.
+func merge(s *engine.Stretch, v *verdict) bool {
+	if v.snapshot != nil || v.stretch.RulesVersion != s.RulesVersion || v.stretch.From != s.Through ||
+		len(s.Records)+len(v.stretch.Records) > 2*decideRecords {
+		return false
+	}
+	s.Through = v.stretch.Through
+	s.Events += v.stretch.Events
+	s.Unmatched += v.stretch.Unmatched
+	s.Records = append(s.Records, v.stretch.Records...)
+	return true
+}
+
+// append writes the stretch, in more than one batch where its records are too
+// many or too large for one.
+func (d *decider) append(ctx context.Context, s *engine.Stretch) error {
+	// A stop lets what was decided be written: the context is its own.
+	ctx = context.WithoutCancel(ctx)
+	b := &record.Batch{Subject: record.Decisions, From: s.From, Through: s.Through, RulesVersion: s.RulesVersion,
+		EventCount: s.Events, UnmatchedCount: s.Unmatched, Records: s.Records}
+	if _, err := d.log.AppendDecisions(ctx, b); err != nil {
+		if errors.Is(err, eventlog.ErrConflict) {
+			return fmt.Errorf("another engine decides on this log; only one may be active: %w", err)
+		}
+		return fmt.Errorf("decisions %s to %s: %w", s.From, s.Through, err)
+	}
+	d.decided.Store(&s.Through)
+	return nil
+}
+
+// count tells the metrics what became of the events of a batch. What was
+// counted before a restart is not counted again.
+func (d *decider) count(b *record.Batch, stretches []engine.Stretch) {
+	verdicts := map[record.Position]*record.Decision{}
+	for _, s := range stretches {
+		for _, r := range s.Records {
+			verdicts[r.Decision.At] = r.Decision
+		}
+	}
+	now := time.Now()
+	for i := range b.Records {
+		if b.Records[i].Kind != record.KindEvent || !d.logged.Less(b.At(i)) {
+			continue
+		}
+		ev := b.Records[i].Event
+		dec := verdicts[b.At(i)]
+		d.metrics.Event(ev.Type, statusOf(dec))
+		if dec == nil || len(dec.Runs) == 0 {
+			d.metrics.Processed(ev.Type, now.Sub(ev.Received))
+		}
+	}
+}
+
+func statusOf(d *record.Decision) string {
+	if d == nil {
+		return "unmatched"
+	}
+	switch d.Verdict {
+	case record.Decided:
+		return "decided"
+	case record.Duplicate:
+		return "duplicate"
+	case record.Suppressed:
+		return "suppressed"
+	}
+	return "unmatched"
+}

@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Everything in the state folder is a fold over the log: it can be thrown away
+// and is rebuilt. Each kind keeps its newest two files; a damaged one is passed
+// over for the older, and that for the log.
+type stateDir string
+
+// save writes data as the newest of kind, whole or not at all.
+func (d stateDir) save(kind string, data []byte) error {
+	path := filepath.Join(string(d), kind)
+	if err := writeFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(path, path+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(string(d))
+}
+
+// load gives the newest of kind that use takes. The error of the last resort is
+// nil: without a file the state is built from the log.
+func (d stateDir) load(kind string, use func([]byte) error) (found bool, problems error) {
+	path := filepath.Join(string(d), kind)
+	for _, p := range []string{path, path + ".old"} {
+		data, err := os.ReadFile(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = use(data)
+		}
+		if err == nil {
+			return true, problems
+		}
+		problems = errors.Join(problems, fmt.Errorf("%s: %w", p, err))
+	}
+	return false, problems
+}
+
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
