@@ -131,10 +131,11 @@ start() {
     exit 1
 }
 
-# gone waits until the node's process has ended.
+# gone waits until a process has ended. The node takes its pid file away long
+# before it has.
 gone() {
     for _ in $(seq 300); do
-        running || return 0
+        kill -0 "$1" 2>/dev/null || return 0
         sleep 0.1
     done
     echo "rabbitmq.sh: the node did not end within 30 s" >&2
@@ -145,8 +146,9 @@ stop() {
     [ -e "$dir/env" ] || return 0
     load
     if running; then
-        kill -s "${1:-TERM}" "$(cat "$dir/pid")"
-        gone
+        pid=$(cat "$dir/pid")
+        kill -s "${1:-TERM}" "$pid"
+        gone "$pid"
     fi
     rm -f "$dir/pid"
     # Nobody else knows the port of this epmd.
