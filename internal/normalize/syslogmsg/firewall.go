@@ -23,7 +23,7 @@ func (p *parser) paloAlto(c string) bool {
 	if fields[3] == "" || !isPanType(fields[3]) {
 		return false
 	}
-	m := p.m
+	m := &p.m
 	m.Format, m.Tag = PaloAlto, fields[3]
 	// This one has a year, the header's has none; both are the device's.
 	if st, n := scanTime(fields[6]); n > 0 && m.Version == 0 {
@@ -73,7 +73,7 @@ func (p *parser) fortinet(c string) bool {
 	if id == "" || name == "" && device == "" {
 		return false
 	}
-	m := p.m
+	m := &p.m
 	m.Format, m.Tag = Fortinet, id
 	if m.Hostname == "" {
 		m.Hostname = name

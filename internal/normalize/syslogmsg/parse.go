@@ -12,7 +12,7 @@ const bom = "\xef\xbb\xbf"
 type parser struct {
 	s   string
 	i   int
-	m   *Message
+	m   Message
 	ref time.Time
 
 	sawTime  bool // a time of any kind, "3w2d" too
@@ -27,16 +27,16 @@ type parser struct {
 // and never panics. The Message's strings alias raw, which must not be changed
 // any more.
 func Parse(raw []byte, received time.Time) Message {
-	m := Message{Facility: -1, Severity: -1}
 	s := trim(unsafe.String(unsafe.SliceData(raw), len(raw)))
-	m.Full = s
-	p := parser{s: s, m: &m, ref: received}
+	p := parser{s: s, ref: received}
+	m := &p.m
+	m.Facility, m.Severity, m.Full = -1, -1, s
 	p.pri()
 	if p.rfc5424() {
 		p.tag5424()
 	} else {
 		p.header()
-		p.m.Content = p.s[p.i:]
+		m.Content = p.s[p.i:]
 		p.takeTag()
 		if p.why == "" && m.Timestamp.IsZero() && !p.sawTime && m.Tag == "" && m.AppName == "" {
 			p.why = "no time, tag or process name"
@@ -46,7 +46,7 @@ func Parse(raw []byte, received time.Time) Message {
 		p.why = "empty"
 	}
 	m.Unparsed, m.Why = p.why != "", p.why
-	return m
+	return p.m
 }
 
 // trim takes off what senders leave around a message.

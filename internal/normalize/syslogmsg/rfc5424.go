@@ -56,7 +56,7 @@ func (p *parser) rfc5424() bool {
 // the host ("1 2026-.. fw1 CEF:0|.."). It is tried only where the message does
 // not read as RFC 5424.
 func (p *parser) halfHeader(afterTime, afterHost int) {
-	m := p.m
+	m := &p.m
 	switch {
 	case strings.HasSuffix(m.Hostname, "]:"):
 		p.i, m.Hostname = afterTime, ""

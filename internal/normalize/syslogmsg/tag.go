@@ -5,7 +5,7 @@ import "strings"
 // tag5424 finds the tag of an RFC 5424 message: in its text where one is
 // written there, otherwise its MSGID.
 func (p *parser) tag5424() {
-	m := p.m
+	m := &p.m
 	p.takeTag()
 	if m.Tag == "" && isJunosTag(m.MsgID) {
 		m.Tag = m.MsgID
@@ -22,7 +22,7 @@ func hasJunosData(els []Element) bool {
 // takeTag finds the tag at p.i and sets Tag, Text and Format.
 func (p *parser) takeTag() {
 	p.skipSpaces()
-	m := p.m
+	m := &p.m
 	c := p.s[p.i:]
 	m.Text = c
 	if frrDaemons[m.AppName] {
@@ -60,7 +60,7 @@ func (p *parser) takeTag() {
 
 // percentTag reads a tag with the sign in front, at the start of c.
 func (p *parser) percentTag(c string) {
-	m := p.m
+	m := &p.m
 	if strings.HasPrefix(c, "%%") {
 		p.huaweiTag(c)
 		return
@@ -99,7 +99,7 @@ func (p *parser) percentTag(c string) {
 
 // guessCisco tells the systems apart that write %FACILITY-SEVERITY-MNEMONIC.
 func (p *parser) guessCisco(facility, mnemonic string) {
-	m := p.m
+	m := &p.m
 	switch {
 	case isASA(m.Tag):
 		// The class in %ASA-session-6-302013 comes and goes with the
@@ -150,7 +150,7 @@ func tagLen(s string) int {
 // huaweiTag reads "%%01IFNET/4/LINK_STATE(l)[55]:text" (Huawei's VRP) and
 // "%%10IFNET/3/LINK_UPDOWN(l): text" (H3C's Comware).
 func (p *parser) huaweiTag(c string) {
-	m := p.m
+	m := &p.m
 	if len(c) < 5 || !isDigit(c[2]) || !isDigit(c[3]) {
 		return
 	}
@@ -200,7 +200,7 @@ func (p *parser) bracketSequence(s string) {
 // bareTag reads a tag with no sign before it: Junos's SNMP_TRAP_LINK_DOWN, or
 // a Cisco one that lost its sign on the way.
 func (p *parser) bareTag(c string) {
-	m := p.m
+	m := &p.m
 	n := tagLen(c)
 	if n == 0 || n >= len(c) || c[n] != ':' {
 		return
