@@ -1,10 +1,15 @@
+// Package rule reads the rules that users write, checks them, and answers for
+// an event which of them match.
+//
+// Rules and inventory come in as bytes, in a Bundle; Load gives a Set that
+// never changes, or every mistake of all files with its place. Expressions are
+// CEL, checked against the fields of the event's types and of the inventory,
+// and bounded in what they cost. Nothing here reads a file, knows the time,
+// starts a goroutine or depends on the order of a map: the same Set and the
+// same event give the same answer on every machine.
 package rule
 
-import (
-	"time"
-
-	"signalbox/event"
-)
+import "time"
 
 // Pos is a place in a file that a user wrote.
 type Pos struct {
@@ -17,6 +22,14 @@ type Pos struct {
 type Set struct {
 	Version string // hex of the bundle's SHA-256, 16 digits
 	Rules   []*Rule
+
+	// Redelivery is how long a source and a sender's id are remembered.
+	Redelivery time.Duration
+	Tests      []*Test // kept as written
+
+	global    globalDedup
+	catalogue Catalogue
+	index     *index
 }
 
 // Rule is one rule, compiled.
@@ -33,12 +46,18 @@ type Rule struct {
 	Retry       Retry
 	Lock        string // "device" or "none"
 	Do          []*Step
+
+	guard []condition // equalities that When needs, see guard.go
+	order int         // in Set.Rules
 }
 
 // Dedup is a window in which the same key is news only once.
 type Dedup struct {
-	By     []*Expr
+	By     []*Expr // empty: the default key
 	Within time.Duration
+	// Signature names the meaning of the window: while it stays the same, so
+	// does what the window remembers.
+	Signature string
 }
 
 // Retry says how recoverable errors are tried again. Attempts counts the first.
@@ -76,24 +95,6 @@ type Step struct {
 	Always   []*Step
 }
 
-// Scope is what an expression can see. The zero values of what is not there are
-// fine.
-type Scope struct {
-	Event     *event.Event
-	Events    []*event.Event
-	Device    map[string]any // the inventory's record; name and address at least
-	Interface map[string]any
-	Site      map[string]any
-	Rule      map[string]any // name, version
-	Run       map[string]any // id, attempt, replay, dry_run
-	Registers map[string]any // register name → output
-	Item      any            // inside loop
-	HasItem   bool
-	// Secret resolves secret("name"); only set where action arguments are
-	// evaluated.
-	Secret func(name string) (string, error)
-}
-
 // ActionSpec describes an action to the type checker.
 type ActionSpec struct {
 	Name       string
@@ -103,6 +104,10 @@ type ActionSpec struct {
 	Idempotent bool  // as built; arguments may say more (see action.Action)
 	Example    string
 }
+
+// AnyArg as the name of an argument says that the action takes arguments of any
+// other name, too.
+const AnyArg = "*"
 
 // Arg is one argument (or output field) of an action.
 type Arg struct {

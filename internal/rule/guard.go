@@ -1,0 +1,270 @@
+package rule
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+)
+
+// A guard is what a condition needs to be true and can be looked up: the
+// equalities among its conjuncts (event.device == "sw1" && … , device.role in
+// ["core", "edge"]). They are tested first: where one does not hold, or the
+// attribute is absent, the condition is false without being evaluated.
+
+// condition is one equality: the attribute must be one of the values.
+type condition struct {
+	attr   attribute
+	values []string // as appendKey writes them
+}
+
+// attribute is a value that an equality can ask for.
+type attribute struct {
+	owner string // "event", "event.data", "device", "interface", "site"
+	name  string
+}
+
+// Bounds of a guard: how many attributes it joins, and into how many keys its
+// lists of values multiply.
+const (
+	maxGuard     = 3
+	maxGuardKeys = 64
+)
+
+// get reads the attribute. ok is false where it is absent.
+func (a attribute) get(s *Scope) (v any, ok bool) {
+	switch a.owner {
+	case "event":
+		switch a.name {
+		case "device":
+			return s.Event.Device, true
+		case "interface":
+			return s.Event.Interface, true
+		case "source":
+			return s.Event.Source, true
+		case "type":
+			return s.Event.Type, true
+		}
+	case "event.data":
+		m, err := s.eventView().data()
+		if err != nil {
+			return nil, false
+		}
+		v = m[a.name]
+	case "device":
+		v = s.Device[a.name]
+	case "interface":
+		v = s.Interface[a.name]
+	case "site":
+		v = s.Site[a.name]
+	}
+	return v, v != nil
+}
+
+// append writes the attribute's value as a key. ok is false where it is absent
+// or can equal no literal.
+func (a attribute) append(key []byte, s *Scope) (out []byte, ok bool) {
+	// The event's own fields, without boxing them.
+	if a.owner == "event" {
+		switch a.name {
+		case "device":
+			return appendText(key, s.Event.Device), true
+		case "interface":
+			return appendText(key, s.Event.Interface), true
+		}
+	}
+	v, ok := a.get(s)
+	if !ok {
+		return key, false
+	}
+	return appendKey(key, v)
+}
+
+// appendKey writes a value so that two values that CEL calls equal are written
+// the same: numbers as floats, whatever their type.
+func appendKey(key []byte, v any) (out []byte, ok bool) {
+	switch v := v.(type) {
+	case string:
+		return appendText(key, v), true
+	case int64:
+		return appendFloat(key, float64(v)), true
+	case float64:
+		if math.IsNaN(v) {
+			return key, false
+		}
+		return appendFloat(key, v), true
+	case bool:
+		if v {
+			return append(key, 'b', 1), true
+		}
+		return append(key, 'b', 0), true
+	}
+	return key, false
+}
+
+func appendText(key []byte, s string) []byte {
+	key = append(key, 's')
+	key = binary.AppendUvarint(key, uint64(len(s)))
+	return append(key, s...)
+}
+
+func appendFloat(key []byte, f float64) []byte {
+	if f == 0 {
+		f = 0 // -0 equals 0
+	}
+	return binary.BigEndian.AppendUint64(append(key, 'n'), math.Float64bits(f))
+}
+
+// guardOf takes the equalities out of a checked condition. It depends on the
+// condition alone.
+func guardOf(e *Expr) []condition {
+	if e == nil || e.c == nil {
+		return nil
+	}
+	var found []condition
+	conjuncts(e.c.ast.NativeRep().Expr(), func(x ast.Expr) {
+		if c, ok := equality(x); ok {
+			found = append(found, c)
+		}
+	})
+	// What tells rules apart best comes first; and where the device or the
+	// interface is named, the event's data need not be decoded to find out
+	// that it is another one.
+	slices.SortStableFunc(found, func(a, b condition) int {
+		return cmp.Or(cmp.Compare(a.attr.rank(), b.attr.rank()), cmp.Compare(a.attr.name, b.attr.name))
+	})
+	var out []condition
+	keys := 1
+	for _, c := range found {
+		if len(out) == maxGuard || len(out) > 0 && c.attr.owner == "event.data" && out[0].attr.rank() <= 1 {
+			break
+		}
+		if keys*len(c.values) > maxGuardKeys || slices.ContainsFunc(out, func(o condition) bool { return o.attr == c.attr }) {
+			continue
+		}
+		keys *= len(c.values)
+		out = append(out, c)
+	}
+	return out
+}
+
+func (a attribute) rank() int {
+	switch {
+	case a.owner == "event" && a.name == "device", a.owner == "device" && (a.name == "name" || a.name == "address"):
+		return 0
+	case a.owner == "event" && a.name == "interface", a.owner == "interface" && a.name == "name":
+		return 1
+	case a.owner == "device":
+		return 2
+	case a.owner == "site", a.owner == "interface":
+		return 3
+	case a.owner == "event":
+		return 4
+	}
+	return 5
+}
+
+func conjuncts(e ast.Expr, fn func(ast.Expr)) {
+	if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "_&&_" {
+		for _, x := range e.AsCall().Args() {
+			conjuncts(x, fn)
+		}
+		return
+	}
+	fn(e)
+}
+
+// equality recognises attribute == literal, literal == attribute and attribute
+// in [literals].
+func equality(e ast.Expr) (condition, bool) {
+	if e.Kind() != ast.CallKind {
+		return condition{}, false
+	}
+	call := e.AsCall()
+	args := call.Args()
+	if len(args) != 2 || call.IsMemberFunction() {
+		return condition{}, false
+	}
+	switch call.FunctionName() {
+	case "_==_":
+		for i := range args {
+			attr, ok := attributeOf(args[i])
+			if !ok {
+				continue
+			}
+			if key, ok := literalKey(args[1-i]); ok {
+				return condition{attr, []string{key}}, true
+			}
+		}
+	case "@in":
+		attr, ok := attributeOf(args[0])
+		if !ok || args[1].Kind() != ast.ListKind {
+			return condition{}, false
+		}
+		list := args[1].AsList()
+		if list.Size() == 0 || list.Size() > maxGuardKeys || len(list.OptionalIndices()) > 0 {
+			return condition{}, false
+		}
+		c := condition{attr: attr}
+		for _, x := range list.Elements() {
+			key, ok := literalKey(x)
+			if !ok {
+				return condition{}, false
+			}
+			if !contains(c.values, key) {
+				c.values = append(c.values, key)
+			}
+		}
+		return c, true
+	}
+	return condition{}, false
+}
+
+func attributeOf(e ast.Expr) (attribute, bool) {
+	if e.Kind() != ast.SelectKind || e.AsSelect().IsTestOnly() {
+		return attribute{}, false
+	}
+	sel := e.AsSelect()
+	operand, name := sel.Operand(), sel.FieldName()
+	switch operand.Kind() {
+	case ast.IdentKind:
+		switch owner := operand.AsIdent(); owner {
+		case "event":
+			return attribute{owner, name}, contains([]string{"device", "interface", "source", "type"}, name)
+		case "device", "interface", "site":
+			return attribute{owner, name}, true
+		}
+	case ast.SelectKind:
+		inner := operand.AsSelect()
+		if !inner.IsTestOnly() && inner.FieldName() == "data" && inner.Operand().Kind() == ast.IdentKind && inner.Operand().AsIdent() == "event" {
+			return attribute{"event.data", name}, true
+		}
+	}
+	return attribute{}, false
+}
+
+func literalKey(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	var v any
+	switch lit := e.AsLiteral().(type) {
+	case types.String:
+		v = string(lit)
+	case types.Int:
+		v = int64(lit)
+	case types.Uint:
+		v = float64(lit)
+	case types.Double:
+		v = float64(lit)
+	case types.Bool:
+		v = bool(lit)
+	default:
+		return "", false
+	}
+	key, ok := appendKey(nil, v)
+	return string(key), ok
+}

@@ -1,0 +1,211 @@
+package rule
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
+
+	"signalbox/event"
+	"signalbox/internal/inventory"
+)
+
+// Scope is what an expression can see. The zero values of what is not there are
+// fine. One Scope serves one goroutine at a time; a Scope that NewScope made
+// may be copied for others.
+type Scope struct {
+	Event     *event.Event
+	Events    []*event.Event
+	Device    map[string]any // the inventory's record; name and address at least
+	Interface map[string]any
+	Site      map[string]any
+	Rule      map[string]any // name, version
+	Run       map[string]any // id, attempt, replay, dry_run
+	Registers map[string]any // register name → output
+	Item      any            // inside loop
+	HasItem   bool
+	// Secret resolves secret("name"); only set where action arguments are
+	// evaluated.
+	Secret func(name string) (string, error)
+
+	view   *eventView // of Event
+	events []any      // views of Events
+}
+
+// NewScope is the scope of an event: the device, interface and site that it is
+// about as the inventory knows them. The data is decoded when an expression
+// first reads it, and once.
+func NewScope(ev *event.Event, inv *inventory.Inventory) *Scope {
+	s := &Scope{Event: ev, Events: []*event.Event{ev}}
+	s.view = newView(ev)
+	s.Device, _ = inv.Device(ev.Device)
+	s.Interface, _ = inv.Interface(ev.Device, ev.Interface)
+	site, _ := s.Device["site"].(string)
+	s.Site, _ = inv.Site(site)
+	return s
+}
+
+func (s *Scope) eventView() *eventView {
+	if s.view == nil || s.view.ev != s.Event {
+		s.view = newView(s.Event)
+	}
+	return s.view
+}
+
+var emptyRecord = map[string]any{}
+
+func record(m map[string]any) any {
+	if m == nil {
+		return emptyRecord
+	}
+	return m
+}
+
+// activation shows a Scope to the interpreter.
+type activation struct{ s *Scope }
+
+// Parent has nothing to say.
+func (activation) Parent() interpreter.Activation { return nil }
+
+// ResolveName gives the variable of that name.
+func (a activation) ResolveName(name string) (any, bool) {
+	s := a.s
+	switch name {
+	case "event":
+		if s.Event == nil {
+			return nil, false
+		}
+		return s.eventView(), true
+	case "device":
+		return record(s.Device), true
+	case "interface":
+		return record(s.Interface), true
+	case "site":
+		return record(s.Site), true
+	case "rule":
+		return record(s.Rule), true
+	case "run":
+		return record(s.Run), true
+	case "events":
+		return s.eventList(), true
+	case "item":
+		if s.HasItem {
+			return s.Item, true
+		}
+		return nil, false
+	case scopeVariable:
+		return scopeVal{s: s}, true
+	}
+	if v, ok := s.Registers[name]; ok {
+		if v == nil {
+			return emptyRecord, true
+		}
+		return v, true
+	}
+	// A step that was skipped gave nothing back: all fields are absent.
+	return emptyRecord, true
+}
+
+func (s *Scope) eventList() []any {
+	if len(s.events) != len(s.Events) {
+		s.events = make([]any, len(s.Events))
+		for i, ev := range s.Events {
+			if ev == s.Event {
+				s.events[i] = s.eventView()
+				continue
+			}
+			s.events[i] = newView(ev)
+		}
+	}
+	return s.events
+}
+
+// eventView is one event as expressions see it.
+type eventView struct {
+	ev       *event.Event
+	dataOnly dataView
+
+	once   sync.Once
+	fields map[string]any
+	err    error
+}
+
+func newView(ev *event.Event) *eventView {
+	v := &eventView{ev: ev}
+	v.dataOnly.view = v
+	return v
+}
+
+// data decodes the event's data, once.
+func (v *eventView) data() (map[string]any, error) {
+	v.once.Do(func() { v.fields, v.err = decodeData(v.ev.Data) })
+	return v.fields, v.err
+}
+
+// plain is the event as a Go value, for ${event}.
+func (v *eventView) plain() (map[string]any, error) {
+	data, err := v.data()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]any{
+		"id": string(v.ev.ID), "type": v.ev.Type, "device": v.ev.Device, "source": v.ev.Source,
+		"received": v.ev.Received.UTC(), "data": data,
+	}
+	if v.ev.Interface != "" {
+		out["interface"] = v.ev.Interface
+	}
+	if !v.ev.Time.IsZero() {
+		out["time"] = v.ev.Time.UTC()
+	}
+	return out, nil
+}
+
+// adapter makes CEL values of what fields give.
+type adapter struct{ types.Adapter }
+
+// NativeToValue wraps events; all else is as CEL has it.
+func (a adapter) NativeToValue(v any) ref.Val {
+	switch v := v.(type) {
+	case *eventView:
+		return objectVal{typ: eventType, value: v}
+	case *dataView:
+		m, err := v.view.data()
+		if err != nil {
+			return types.WrapErr(err)
+		}
+		return a.Adapter.NativeToValue(m)
+	case nil:
+		return types.NullValue
+	}
+	return a.Adapter.NativeToValue(v)
+}
+
+var eventType = types.NewObjectType("@event")
+
+// objectVal is an event as a CEL value. Field access goes through its Value.
+type objectVal struct {
+	typ   *types.Type
+	value any
+}
+
+func (o objectVal) ConvertToNative(t reflect.Type) (any, error) {
+	return nil, fmt.Errorf("%s cannot become %v", o.typ.TypeName(), t)
+}
+
+func (o objectVal) ConvertToType(t ref.Type) ref.Val {
+	if t == types.TypeType {
+		return o.typ
+	}
+	return types.NewErr("%s cannot become %s", o.typ.TypeName(), t.TypeName())
+}
+
+func (o objectVal) Equal(other ref.Val) ref.Val {
+	x, ok := other.(objectVal)
+	return types.Bool(ok && x.value == o.value)
+}
+func (o objectVal) Type() ref.Type { return o.typ }
+func (o objectVal) Value() any     { return o.value }
