@@ -1,0 +1,148 @@
+package worker
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"signalbox/internal/record"
+	"signalbox/internal/rule"
+	"signalbox/internal/run"
+)
+
+// item is one open run.
+type item struct {
+	start *record.RunStart
+	dec   *record.Decision // nil: cold, to be read from the archive before it starts
+	at    record.Position  // of the decision in the log
+	order record.Position  // of what opened it: the decision, or the command that put it back
+	group *group
+	rule  *rule.Rule // nil: no longer loaded
+
+	// requeue is a command that puts the run back and is not journalled yet.
+	// It and dec are guarded by mu.
+	requeue *record.Command
+	ending  atomic.Bool // its end was given to the journal
+
+	acked chan struct{}   // closed when the run's end is durable
+	after <-chan struct{} // acked of the run before it on the device; nil: none
+
+	mu      sync.Mutex
+	st      *run.State
+	started bool
+}
+
+// save copies the run for a snapshot.
+func (it *item) save() savedRun {
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	return savedRun{Start: *it.start, At: it.at, Order: it.order, Decision: alone(it.dec, it.start),
+		State: it.st.Clone(), Requeue: it.requeue}
+}
+
+// alone is a decision with one of its runs only.
+func alone(d *record.Decision, start *record.RunStart) *record.Decision {
+	if d == nil {
+		return nil
+	}
+	c := *d
+	c.Runs, c.Notes = []record.RunStart{*start}, nil
+	return &c
+}
+
+// group counts the open runs of one decision.
+type group struct{ open atomic.Int32 }
+
+// lane is the queue of one device's runs.
+type lane struct {
+	key   string
+	queue []*item // guarded by Worker.mu
+}
+
+// serve does the runs of a lane in order until there are none.
+//
+// The next run starts as soon as the end of the one before is handed to the
+// journal; its first attempt waits until that end is durable (see
+// thread.flush), so no order is lost, and both share one fsync.
+func (w *Worker) serve(l *lane) {
+	var last <-chan struct{}
+	for {
+		w.mu.Lock()
+		if len(l.queue) == 0 {
+			if last == nil {
+				delete(w.lanes, l.key)
+				w.mu.Unlock()
+				return
+			}
+			w.mu.Unlock()
+			select {
+			case <-last:
+			case <-w.base.Done():
+				return
+			}
+			last = nil
+			continue
+		}
+		it := l.queue[0]
+		l.queue[0] = nil
+		l.queue = l.queue[1:]
+		w.mu.Unlock()
+		it.after = last
+		if !w.execute(it) {
+			return // stopped; what is queued stays journalled as decided
+		}
+		last = it.acked
+	}
+}
+
+// closed is called when a run's end is durable.
+func (w *Worker) closed(it *item, end *record.RunEnd) {
+	w.mu.Lock()
+	delete(w.open, it.start.Run)
+	switch end.Outcome {
+	case record.Failed, record.InDoubt:
+		w.dead.add(&deadLetter{start: it.start, dec: it.dec, at: it.at, st: it.st, ended: it.st.Last,
+			outcome: end.Outcome, reason: end.Error, when: it.st.Ended})
+	default:
+		w.recent.add(it)
+	}
+	w.mu.Unlock()
+	<-w.room
+	w.tell(it, end)
+	w.changed(it)
+	close(it.acked)
+}
+
+// tell tells the metrics and the operator that a run has ended.
+func (w *Worker) tell(it *item, end *record.RunEnd) {
+	since := time.Duration(0)
+	if it.dec != nil && it.dec.Event != nil && !it.dec.Event.Received.IsZero() {
+		since = max(w.cfg.Now().Sub(it.dec.Event.Received), 0)
+	}
+	w.cfg.Metrics.RunEnded(it.start.Rule, end.Outcome, since)
+	if it.group.open.Add(-1) == 0 && it.dec != nil && it.dec.Event != nil {
+		w.cfg.Metrics.EventDone(it.dec.Event.Type, since)
+	}
+	switch end.Outcome {
+	case record.Failed:
+		w.cfg.Metrics.DeadLetter(it.start.Rule)
+		w.log.Warn("run failed: dead letter", "run", it.start.Run, "rule", it.start.Rule,
+			"device", it.start.Device, "err", end.Error)
+	case record.InDoubt:
+		w.log.Error("run in doubt: a person must say", "run", it.start.Run, "rule", it.start.Rule,
+			"device", it.start.Device, "err", end.Error)
+	}
+}
+
+// dropped closes a run that turned out to have ended before.
+func (w *Worker) dropped(it *item) {
+	w.mu.Lock()
+	delete(w.open, it.start.Run)
+	if it.st.Waits() {
+		w.dead.add(&deadLetter{start: it.start, dec: it.dec, at: it.at, st: it.st, ended: it.st.Last,
+			outcome: it.st.Outcome, reason: it.st.Error, when: it.st.Ended})
+	}
+	w.mu.Unlock()
+	<-w.room
+	close(it.acked)
+}

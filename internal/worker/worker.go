@@ -1,0 +1,442 @@
+// Package worker executes runs: it takes what the engine decided, does the
+// steps of each run, and journals each attempt before it is made and after.
+//
+// Its promises:
+//   - what a step is about to do is durable in log.journal before it is done;
+//   - a step that is known to be done is never done again, whatever crashes;
+//   - a step that was under way is repeated only if it is idempotent; otherwise
+//     the run stops as in doubt and asks a person;
+//   - runs of one device happen in the order in which they were decided, one at
+//     a time;
+//   - every decided run exists exactly once, however often its decision is read;
+//   - memory is bounded: when too many runs are open, Apply blocks, and the
+//     backlog stays in the log.
+//
+// Its life: New, Restore (a snapshot, if there is one), Recover for each batch
+// of log.decisions and log.journal from there to the end of the log, Resume,
+// then Apply for each batch of log.decisions for ever, and Drain.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"signalbox/event"
+	"signalbox/internal/action"
+	"signalbox/internal/record"
+	"signalbox/internal/rule"
+	"signalbox/internal/run"
+)
+
+// ErrStopped is what Apply returns once Drain was called.
+var ErrStopped = errors.New("worker: stopped")
+
+// Journal appends records to the log. Append blocks while the log is at one of
+// its bounds; records of one caller keep their order. done is called once, from
+// any goroutine, when the records are durable (with their positions) or will
+// never be.
+type Journal interface {
+	Append(ctx context.Context, subject record.Subject, recs []record.Record, done func([]record.Position, error)) error
+}
+
+// Rules finds a compiled rule. It keeps rules of older sets while Versions
+// says that runs need them.
+type Rules interface {
+	Rule(name, version string) (*rule.Rule, bool)
+}
+
+// Evaluator evaluates what a rule's author wrote. Nil in Config means the
+// methods of package rule.
+type Evaluator interface {
+	Bool(*rule.Expr, *rule.Scope) (bool, error)
+	Value(*rule.Value, *rule.Scope) (any, error)
+}
+
+// Archive reads one run again from the log: its decision and its journal, in
+// order. decided is the position of the decision, zero where only the id is
+// known. It is used for what memory does not hold.
+type Archive interface {
+	Run(ctx context.Context, id string, decided record.Position) (*History, error)
+}
+
+// History is all that the log has of one run.
+type History struct {
+	Decided  record.Position
+	Decision *record.Decision
+	Journal  []Entry
+}
+
+// Entry is one record of log.journal.
+type Entry struct {
+	At     record.Position
+	Time   time.Time
+	Record record.Record
+}
+
+// Metrics is told what happens. Its methods are called often, from many
+// goroutines, and must not block.
+type Metrics interface {
+	// RunEnded: sinceReceived is from the event's receipt to the run's end.
+	RunEnded(rule string, outcome record.Outcome, sinceReceived time.Duration)
+	// EventDone: the last run that an event started has ended.
+	EventDone(eventType string, sinceReceived time.Duration)
+	StepEnded(action string, ok bool, took time.Duration)
+	StepRetried(rule, action string)
+	DeadLetter(rule string)
+}
+
+// Config sets up a worker. Start from DefaultConfig; Journal, Rules and Actions
+// must be set.
+type Config struct {
+	Journal Journal
+	Rules   Rules
+	Actions *action.Registry
+	// Scope is what expressions see of an event: the event, its device,
+	// interface and site. Nil: the event alone.
+	Scope     func(*event.Event) *rule.Scope
+	Secrets   func(name string) (string, error) // nil: there are none
+	Eval      Evaluator                         // nil: package rule's own
+	Archive   Archive                           // nil: what memory does not hold cannot be shown or put back
+	Metrics   Metrics                           // nil: nobody is told
+	Log       *slog.Logger                      // nil: slog.Default
+	Now       func() time.Time                  // nil: time.Now
+	KindLimit map[string]int                    // attempts under way at once, by action; others: PerKind
+
+	Pending     int           // open runs in memory; Apply blocks above
+	Concurrent  int           // attempts under way at once, of all actions
+	PerKind     int           // and of one action, where KindLimit says nothing
+	Recent      int           // ended runs kept for listing
+	DeadDetails int           // dead letters and runs in doubt kept whole
+	DeadIndex   int           // and kept by id and reason; older ones are found by id only
+	OutputBytes int           // largest output of a step that is journalled
+	LoopItems   int           // most elements of one loop
+	Interrupted int           // attempts in a row that a crash may cut off before the step has failed
+	AlwaysTime  time.Duration // for "always" steps once the rule's time is up
+}
+
+// DefaultConfig has the bounds that suit one machine.
+func DefaultConfig() Config {
+	return Config{
+		Pending: 10_000, Concurrent: 1024, PerKind: 1024, Recent: 1000,
+		DeadDetails: 1000, DeadIndex: 100_000,
+		OutputBytes: 256 << 10, LoopItems: 1000, Interrupted: 5,
+		AlwaysTime: time.Minute,
+	}
+}
+
+// Validate reports every problem.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Journal == nil || c.Rules == nil || c.Actions == nil {
+		errs = append(errs, errors.New("worker: journal, rules and actions must be set"))
+	}
+	for _, b := range []struct {
+		name string
+		n    int
+	}{
+		{"pending", c.Pending}, {"concurrent", c.Concurrent}, {"per_kind", c.PerKind},
+		{"recent", c.Recent}, {"dead_details", c.DeadDetails}, {"dead_index", c.DeadIndex},
+		{"output_bytes", c.OutputBytes}, {"loop_items", c.LoopItems}, {"interrupted", c.Interrupted},
+	} {
+		if b.n < 1 {
+			errs = append(errs, fmt.Errorf("worker: %s is %d, it must be at least 1", b.name, b.n))
+		}
+	}
+	for name, n := range c.KindLimit {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("worker: limit of action %s is %d, it must be at least 1", name, n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Worker executes runs. All methods are safe for many goroutines, except that
+// Restore, Recover, Resume and Apply are called one after another.
+type Worker struct {
+	cfg Config
+	log *slog.Logger
+
+	room  chan struct{}            // one for each open run
+	slots chan struct{}            // one for each attempt under way
+	kinds map[string]chan struct{} // the same by action
+
+	stop     chan struct{} // closed by Drain: nothing new begins
+	stopOnce sync.Once
+	// base is the parent of every attempt; Drain cancels it at its limit. It
+	// lives here because runs outlive the call that brought them.
+	base   context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	watch watchers
+
+	mu       sync.Mutex
+	live     bool            // Resume was called
+	frontier record.Position // all batches of log.decisions up to here were taken
+	through  record.Position // of log.events: what they decide
+	open     map[string]*item
+	lanes    map[string]*lane
+	dead     deadLetters
+	recent   ring
+
+	recovery recovery // between Restore and the end of the backlog
+
+	waiting, running atomic.Int64
+}
+
+// New makes a worker. It starts nothing.
+func New(cfg Config) (*Worker, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Eval == nil {
+		cfg.Eval = compiled{}
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = noMetrics{}
+	}
+	w := &Worker{
+		cfg: cfg, log: cfg.Log,
+		room:  make(chan struct{}, cfg.Pending),
+		slots: make(chan struct{}, cfg.Concurrent),
+		kinds: map[string]chan struct{}{},
+		stop:  make(chan struct{}),
+		open:  map[string]*item{}, lanes: map[string]*lane{},
+	}
+	for _, spec := range cfg.Actions.Specs() {
+		n := cfg.PerKind
+		if l, ok := cfg.KindLimit[spec.Name]; ok {
+			n = l
+		}
+		w.kinds[spec.Name] = make(chan struct{}, n)
+	}
+	w.dead = newDeadLetters(cfg.DeadDetails, cfg.DeadIndex)
+	w.recent.limit = cfg.Recent
+	w.recovery.backlog = map[run.Key]*waitingRun{}
+	w.base, w.cancel = context.WithCancel(context.Background())
+	return w, nil
+}
+
+// Apply takes one batch of the log, in order, from the position that Resume
+// named. Batches of other subjects than log.decisions, and those taken before,
+// change nothing. It blocks while the bound of open runs is reached, and
+// returns ErrStopped once Drain was called.
+func (w *Worker) Apply(b *record.Batch) error {
+	if b.Subject != record.Decisions {
+		return nil
+	}
+	w.mu.Lock()
+	seen := b.Seq <= w.frontier.Seq || !b.Through.IsZero() && !w.through.Less(b.Through)
+	live := w.live
+	w.mu.Unlock()
+	if !live {
+		return errors.New("worker: Apply before Resume")
+	}
+	if seen {
+		return nil
+	}
+	for i := range b.Records {
+		if d := b.Records[i].Decision; d != nil {
+			if err := w.decision(b.At(i), d); err != nil {
+				return err
+			}
+		}
+	}
+	w.mu.Lock()
+	w.frontier = record.Position{Seq: b.Seq}
+	if w.through.Less(b.Through) {
+		w.through = b.Through
+	}
+	left := len(w.recovery.backlog)
+	if left > 0 && w.frontier.Seq >= w.recovery.through.Seq {
+		clear(w.recovery.backlog)
+		w.mu.Unlock()
+		return fmt.Errorf("worker: %d runs that were decided are not in the log when it is read again", left)
+	}
+	w.mu.Unlock()
+	return nil
+}
+
+// decision takes one decision.
+func (w *Worker) decision(at record.Position, d *record.Decision) error {
+	old := !w.recovery.through.Less(at)
+	g := &group{}
+	g.open.Store(int32(len(d.Runs)))
+	for i := range d.Runs {
+		it := &item{start: &d.Runs[i], dec: d, at: at, order: at, group: g, st: &run.State{}}
+		if old && !w.fromBacklog(it) {
+			g.open.Add(-1)
+			continue
+		}
+		if err := w.admit(it); err != nil {
+			return err
+		}
+	}
+	if d.Command != nil && !old {
+		return w.command(at, d.Command)
+	}
+	return nil
+}
+
+// admit waits for room and gives the run its place behind its device's others.
+func (w *Worker) admit(it *item) error {
+	w.mu.Lock()
+	_, twice := w.open[it.start.Run]
+	twice = twice || w.dead.get(it.start.Run) != nil || w.recent.has(it.start.Run)
+	w.mu.Unlock()
+	if twice {
+		it.group.open.Add(-1)
+		return nil
+	}
+	select {
+	case <-w.stop: // first: a stopped worker takes nothing, room or not
+		return ErrStopped
+	default:
+	}
+	select {
+	case w.room <- struct{}{}:
+	case <-w.stop:
+		return ErrStopped
+	}
+	w.enqueue(it)
+	return nil
+}
+
+// enqueue puts an admitted run in its lane, and starts the lane if it is new.
+func (w *Worker) enqueue(it *item) {
+	it.acked = make(chan struct{})
+	it.rule, _ = w.cfg.Rules.Rule(it.start.Rule, it.start.RuleVersion)
+	if it.group == nil {
+		it.group = &group{}
+		it.group.open.Store(1)
+		if it.st.Gen > 0 || it.requeue != nil {
+			it.group.open.Store(2) // its event was told as done when the run failed
+		}
+	}
+	key := it.start.Device
+	if key == "" || it.rule != nil && it.rule.Lock == "none" {
+		// A name that no device has: such a run waits for nobody.
+		key = "\x00" + it.start.Run
+	}
+	w.mu.Lock()
+	w.dead.remove(it.start.Run)
+	w.open[it.start.Run] = it
+	l := w.lanes[key]
+	if l != nil {
+		l.queue = append(l.queue, it)
+		w.mu.Unlock()
+	} else {
+		l = &lane{key: key, queue: []*item{it}}
+		w.lanes[key] = l
+		w.mu.Unlock()
+		w.wg.Go(func() { w.serve(l) })
+	}
+	w.changed(it)
+}
+
+// Drain stops the worker: no step begins any more, those under way may end
+// until ctx does, and are cut off then. What is not done stays in the journal
+// for the next start. It returns ctx's error when attempts had to be cut off or
+// would not end.
+func (w *Worker) Drain(ctx context.Context) error {
+	w.stopOnce.Do(func() { close(w.stop) })
+	done := make(chan struct{})
+	go func() { w.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		w.cancel()
+		return nil
+	case <-ctx.Done():
+	}
+	w.cancel()
+	// An action that obeys its context ends now; one that does not must not
+	// keep the process.
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		w.log.Warn("actions do not end", "attempts", w.running.Load())
+	}
+	return fmt.Errorf("worker: attempts cut off by the drain limit: %w", ctx.Err())
+}
+
+// Depths says how many runs are where.
+type Depths struct {
+	Open     int // all that are neither ended nor left to a person
+	Running  int // attempts under way
+	Waiting  int // runs that wait for their next attempt
+	Dead     int // dead letters, in memory or not
+	InDoubt  int
+	Room     int // how many open runs fit at all
+	Unlisted int // dead letters and runs in doubt that only the log holds
+}
+
+// Depths counts. It is cheap enough for every scrape.
+func (w *Worker) Depths() Depths {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return Depths{
+		Open: len(w.open), Running: int(w.running.Load()), Waiting: int(w.waiting.Load()),
+		Dead: w.dead.failed, InDoubt: w.dead.doubt, Room: cap(w.room), Unlisted: w.dead.unlisted,
+	}
+}
+
+// RuleVersion names one compiled rule.
+type RuleVersion struct{ Rule, Version string }
+
+// Versions says which compiled rules open runs still need, and for how many.
+func (w *Worker) Versions() map[RuleVersion]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[RuleVersion]int{}
+	for _, it := range w.open {
+		out[RuleVersion{it.start.Rule, it.start.RuleVersion}]++
+	}
+	for _, d := range w.dead.byID {
+		out[RuleVersion{d.start.Rule, d.start.RuleVersion}]++
+	}
+	return out
+}
+
+type noMetrics struct{}
+
+func (noMetrics) RunEnded(string, record.Outcome, time.Duration) {}
+func (noMetrics) EventDone(string, time.Duration)                {}
+func (noMetrics) StepEnded(string, bool, time.Duration)          {}
+func (noMetrics) StepRetried(string, string)                     {}
+func (noMetrics) DeadLetter(string)                              {}
+
+// compiled evaluates with the methods of package rule.
+type compiled struct{}
+
+func (compiled) Bool(e *rule.Expr, s *rule.Scope) (bool, error) {
+	b, ok := any(e).(interface {
+		Bool(*rule.Scope) (bool, error)
+	})
+	if !ok {
+		return false, errors.New("worker: conditions cannot be evaluated in this binary")
+	}
+	return b.Bool(s)
+}
+
+func (compiled) Value(v *rule.Value, s *rule.Scope) (any, error) {
+	e, ok := any(v).(interface {
+		Eval(*rule.Scope) (any, error)
+	})
+	if !ok {
+		return nil, errors.New("worker: values cannot be evaluated in this binary")
+	}
+	return e.Eval(s)
+}
