@@ -63,6 +63,28 @@ func (r *Redactor) Text(s string) string {
 	return r.replacer.Replace(s)
 }
 
+// Head is the beginning of s without secrets, at most limit bytes of it. Where
+// s itself was cut by who read it, a secret may have been cut with it; give
+// some more than limit bytes, so that it is seen whole. What could be the
+// beginning of a secret at the end goes as well.
+func (r *Redactor) Head(s string, limit int) string {
+	s = r.Text(s)
+	if r != nil {
+		for _, v := range r.values {
+			for n := min(len(v)-1, len(s)); n >= 4; n-- {
+				if strings.HasSuffix(s, v[:n]) {
+					s = s[:len(s)-n]
+					break
+				}
+			}
+		}
+	}
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	return s
+}
+
 // Holds says whether s has a secret in it.
 func (r *Redactor) Holds(s string) bool {
 	if r == nil {

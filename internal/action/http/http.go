@@ -133,7 +133,7 @@ func (a *Action) Do(ctx context.Context, call action.Call) (action.Result, error
 		err = fmt.Errorf("the answer %d broke off: %w", resp.StatusCode, err)
 		return action.Result{}, r.redact.Error(a.classify(ctx, r, err))
 	}
-	out := a.output(resp, body, more)
+	out := a.output(r, resp, body, more)
 	out["took_ms"] = a.now().Sub(start).Milliseconds()
 	out = r.redact.Output(out)
 	if !r.expect.has(resp.StatusCode) {
@@ -345,7 +345,7 @@ const (
 	maxOutputHeaderBytes = 8 << 10
 )
 
-func (a *Action) output(resp *http.Response, body []byte, more bool) map[string]any {
+func (a *Action) output(r *request, resp *http.Response, body []byte, more bool) map[string]any {
 	headers, size := map[string]any{}, 0
 	names := make([]string, 0, len(resp.Header))
 	for k := range resp.Header {
@@ -359,14 +359,12 @@ func (a *Action) output(resp *http.Response, body []byte, more bool) map[string]
 		}
 		headers[strings.ToLower(k)] = strings.ToValidUTF8(v, "\uFFFD")
 	}
-	text := body
-	if len(text) > a.cfg.MaxOutput {
-		text = text[:a.cfg.MaxOutput]
-	}
+	// Redacted before it is cut: half a secret is a secret too.
+	text := r.redact.Head(string(body), a.cfg.MaxOutput)
 	out := map[string]any{
 		"status": resp.StatusCode, "headers": headers, "json": nil,
-		"body":      strings.ToValidUTF8(string(text), "\uFFFD"),
-		"truncated": more || len(text) < len(body),
+		"body":      strings.ToValidUTF8(text, "\uFFFD"),
+		"truncated": more || len(body) > a.cfg.MaxOutput,
 	}
 	if isJSON(resp.Header.Get("Content-Type"), body) && !more {
 		if v, err := action.DecodeJSON(body); err == nil {
