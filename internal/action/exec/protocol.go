@@ -42,6 +42,9 @@ const maxRetryAfter = time.Hour
 // quoteLimit bounds what is quoted of a handler in an error, in bytes.
 const quoteLimit = 200
 
+// quoteLimit bounds what is quoted of a handler in an error, in bytes.
+const quoteLimit = 200
+
 // readAnswer reads the answer to the request id. An error means that the
 // handler does not keep to the protocol, and quotes what it said.
 func readAnswer(line []byte, id string) (answer, error) {
