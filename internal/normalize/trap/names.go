@@ -22,8 +22,8 @@ type Names struct {
 type Object struct {
 	OID, Name, Module string
 	Notification      bool
-	// Show says how octets are shown: "mac", "inet" (an InetAddress), "date"
-	// (DateAndTime), or "" for text where it is printable.
+	// Show says how octets are shown: "mac", "inet" (an InetAddress), "lsp" (an
+	// IS-IS id), "date" (DateAndTime), or "" for text where it is printable.
 	Show string
 	// Enum labels integers.
 	Enum map[int64]string
@@ -139,7 +139,7 @@ func parseEntry(f []string, base string) (*Object, error) {
 		switch {
 		case w == "trap":
 			o.Notification = true
-		case w == "mac" || w == "inet" || w == "date":
+		case w == "mac" || w == "inet" || w == "lsp" || w == "date":
 			o.Show = w
 		case strings.HasPrefix(w, "index="):
 			o.Index = strings.Split(w[len("index="):], ",")
@@ -157,7 +157,7 @@ func (o *Object) addLabel(w string) error {
 	label, number, ok := strings.Cut(strings.TrimSuffix(w, ")"), "(")
 	i, err := strconv.ParseInt(number, 10, 64)
 	if !ok || err != nil {
-		return fmt.Errorf("%s: %q is neither trap, mac, inet, date, index= nor label(number)", o.Name, w)
+		return fmt.Errorf("%s: %q is neither trap, mac, inet, lsp, date, index= nor label(number)", o.Name, w)
 	}
 	if o.Enum == nil {
 		o.Enum = map[int64]string{}

@@ -124,6 +124,10 @@ func showOctets(o *Object, b []byte) string {
 			if a, ok := inetAddr(b); ok {
 				return a.String()
 			}
+		case "lsp":
+			if len(b) >= 6 && len(b) <= 8 {
+				return systemID(b)
+			}
 		case "date":
 			if s, ok := dateAndTime(b); ok {
 				return s
@@ -162,6 +166,20 @@ func hexOctets(b []byte) string {
 		out = hex.AppendEncode(out, b[i:i+1])
 	}
 	return string(out)
+}
+
+// systemID writes an IS-IS id as engineers do: 1921.6800.1001, and .00-00 for
+// the pseudonode and the fragment of an LSP.
+func systemID(b []byte) string {
+	h := hex.EncodeToString(b)
+	s := h[:4] + "." + h[4:8] + "." + h[8:12]
+	if len(b) > 6 {
+		s += "." + h[12:14]
+	}
+	if len(b) > 7 {
+		s += "-" + h[14:]
+	}
+	return s
 }
 
 // inetAddr reads an InetAddress (RFC 4001): 4 or 16 octets, and 4 more for the

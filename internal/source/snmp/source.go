@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,7 @@ func New(env source.Env, cfg Config) (source.Source, error) {
 	}
 	s := &Source{env: env, cfg: cfg, log: env.Log, guard: g, names: trap.Builtin()}
 	if cfg.MIBs != "" {
-		names, problems, err := trap.LoadMIBs(resolve(env.Dir, cfg.MIBs))
+		names, problems, err := trap.LoadMIBs(os.DirFS(resolve(env.Dir, cfg.MIBs)))
 		if err != nil {
 			return nil, fmt.Errorf("source %s: mibs: %w", env.Name, err)
 		}
