@@ -62,14 +62,6 @@ func (s *Set) GlobalKey(scope *Scope, typ string) (key Key, ok bool) {
 	return key, ok && err == nil
 }
 
-// GlobalWithin is the length of the global window, 0 where it is off.
-func (s *Set) GlobalWithin() time.Duration {
-	if s.global.off {
-		return 0
-	}
-	return s.global.within
-}
-
 type globalDedup struct {
 	off    bool
 	by     []*Expr
