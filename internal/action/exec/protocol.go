@@ -42,14 +42,11 @@ const maxRetryAfter = time.Hour
 // quoteLimit bounds what is quoted of a handler in an error, in bytes.
 const quoteLimit = 200
 
-// quoteLimit bounds what is quoted of a handler in an error, in bytes.
-const quoteLimit = 200
-
 // readAnswer reads the answer to the request id. An error means that the
-// handler does not keep to the protocol, and quotes what it said.
-func readAnswer(line []byte, id string) (answer, error) {
+// handler does not keep to the protocol, and quotes what it said, made safe by clean.
+func readAnswer(line []byte, id string, clean func(s string, limit int) string) (answer, error) {
 	var a answer
-	quote := action.Escape(string(line), 200)
+	quote := clean(string(line), quoteLimit)
 	if err := json.Unmarshal(line, &a); err != nil {
 		return a, fmt.Errorf("expected one JSON object a line on stdout, got %q (logs belong on stderr)", quote)
 	}
