@@ -93,9 +93,9 @@ func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *co
 func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	switch n.Type().Kind() {
 	case types.StringKind, types.BytesKind:
-		return &cost.SizeEstimate{Min: 0, Max: 1024}
+		return &cost.SizeEstimate{Min: 0, Max: 256}
 	case types.ListKind, types.MapKind, types.DynKind, types.StructKind:
-		return &cost.SizeEstimate{Min: 0, Max: 1000}
+		return &cost.SizeEstimate{Min: 0, Max: 256}
 	}
 	return nil
 }
@@ -184,6 +184,7 @@ var (
 	undefinedField  = regexp.MustCompile(`^undefined field '(.*)'$`)
 	undeclared      = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
 	noOverload      = regexp.MustCompile(`^found no matching overload for '(.*)' applied to '(.*)'$`)
+	unexpected      = regexp.MustCompile(`^(?:mismatched|extraneous) input (.+?) expecting `)
 	operatorPattern = regexp.MustCompile(`^_(\W+|in)_$`)
 )
 
@@ -200,11 +201,20 @@ func (e *exprEnv) explain(errs []*common.Error, parsed *cel.Ast) []issue {
 		} else if m := noOverload.FindStringSubmatch(err.Message); m != nil {
 			i.message, i.hint = explainOverload(m[1], m[2])
 		} else if text, ok := strings.CutPrefix(err.Message, "Syntax error: "); ok {
-			i.message = "syntax error: " + strings.ReplaceAll(text, "<EOF>", "the end")
+			i.message = "syntax error: " + explainSyntax(text)
 		}
 		out = append(out, i)
 	}
 	return out
+}
+
+// explainSyntax leaves out the list of all that the grammar would have taken.
+func explainSyntax(text string) string {
+	text = strings.NewReplacer("'<EOF>'", "the end", "<EOF>", "the end").Replace(text)
+	if m := unexpected.FindStringSubmatch(text); m != nil {
+		return "did not expect " + m[1] + " here"
+	}
+	return text
 }
 
 func (e *exprEnv) explainField(field string, id int64, parsed *cel.Ast) (message, hint string) {

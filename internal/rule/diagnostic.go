@@ -95,21 +95,42 @@ func sortDiagnostics(ds []Diagnostic) []Diagnostic {
 	return slices.Compact(ds)
 }
 
-// nearest gives the known word that was likely meant, or "".
+// nearest gives the known word that was likely meant, or "". Short words must
+// be close: nearly everything is two letters from "in".
 func nearest(word string, known []string) string {
-	best, at := "", max(2, len(word)/3)+1
+	lower := strings.ToLower(word)
+	best, at := "", max(1, min(len(word)/3, 3))+1
 	for _, k := range known {
-		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); d < at {
+		other := strings.ToLower(k)
+		d := levenshtein.ComputeDistance(lower, other)
+		if d == 2 && letters(lower) == letters(other) {
+			d = 1 // two letters changed places: one slip
+		}
+		if d < at {
 			best, at = k, d
 		}
 	}
 	return best
 }
 
+func letters(s string) string {
+	r := []rune(s)
+	slices.Sort(r)
+	return string(r)
+}
+
 // didYouMean is the end of a message about a misspelt word, or "".
 func didYouMean(word string, known []string) string {
 	if n := nearest(word, known); n != "" {
 		return fmt.Sprintf(", did you mean %q?", n)
+	}
+	return ""
+}
+
+// nearHint is a hint with the likely word, where there is one.
+func nearHint(word string, known []string) string {
+	if n := nearest(word, known); n != "" {
+		return fmt.Sprintf("did you mean %q?", n)
 	}
 	return ""
 }

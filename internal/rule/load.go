@@ -184,7 +184,7 @@ func (l *loader) text(what string, n *yaml.Node) (string, bool) {
 func (l *loader) oneOf(what string, n *yaml.Node, words ...string) (string, bool) {
 	s, ok := l.text(what, n)
 	if ok && !contains(words, s) {
-		l.errorf(n, spellHint(s, words), "%s: %q is none of %s", what, s, strings.Join(words, ", "))
+		l.errorf(n, nearHint(s, words), "%s: %q is none of %s", what, s, strings.Join(words, ", "))
 		return "", false
 	}
 	return s, ok

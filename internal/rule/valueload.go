@@ -192,7 +192,7 @@ func (l *loader) literal(v *Value, n *yaml.Node) {
 	if err != nil {
 		hint := ""
 		if s, ok := lit.(string); ok && len(v.want.Enum) > 0 {
-			hint = spellHint(s, v.want.Enum)
+			hint = nearHint(s, v.want.Enum)
 		}
 		l.errorf(n, hint, "%s: %v", v.want.Name, err)
 		return
