@@ -69,8 +69,11 @@ type condition struct {
 	ref     ref
 	values  []string
 	op      string // "", "present", "contains", "prefix", "suffix"
+	not     bool   // none of values may fit; also holds where there is nothing
 	present bool
 }
+
+var conditionKeys = []string{"present", "contains", "prefix", "suffix", "not", "not_contains", "not_prefix", "not_suffix"}
 
 func (c *condition) holds(m *message) bool {
 	g := m.get(&c.ref)
@@ -78,10 +81,10 @@ func (c *condition) holds(m *message) bool {
 		return g.ok == c.present
 	}
 	if !g.ok {
-		return false
+		return c.not
 	}
 	s := g.plain()
-	return slices.ContainsFunc(c.values, func(v string) bool {
+	return c.not != slices.ContainsFunc(c.values, func(v string) bool {
 		switch c.op {
 		case "contains":
 			return strings.Contains(s, v)
@@ -165,7 +168,11 @@ func (r *reader) mapping(m *mapping, cat *schema.Catalogue) {
 		}
 		return
 	}
+	before := len(r.errs)
 	r.matching(m, keys)
+	if len(r.errs) > before {
+		return // what follows would only complain about missing captures
+	}
 	r.finding(m, keys)
 	if n := keys["when"]; n != nil {
 		r.conditions(m, n)
@@ -310,9 +317,11 @@ func (r *reader) conditions(m *mapping, n *yaml.Node) {
 				all = append(all, c)
 				return
 			}
-			r.entries(val, "when", []string{"present", "contains", "prefix", "suffix"}, func(op, arg *yaml.Node) {
-				c := condition{ref: ref, op: op.Value}
-				if op.Value == "present" {
+			r.entries(val, "when", conditionKeys, func(op, arg *yaml.Node) {
+				c := condition{ref: ref}
+				c.op, c.not = strings.CutPrefix(op.Value, "not")
+				c.op = strings.TrimPrefix(c.op, "_")
+				if c.op == "present" {
 					c.present = arg.Value == "true"
 				} else {
 					c.values = values(r.list(arg, "when"))

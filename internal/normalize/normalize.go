@@ -78,10 +78,18 @@ type Normalizer struct {
 // layer is the index over one set of mappings.
 type layer struct {
 	tags   map[string][]*mapping
+	// prefixes are the tags that end in *. There are few; they are gone
+	// through only where the table has nothing.
+	prefixes []tagPrefix
 	apps   map[string][]*mapping
 	traps  map[string][]*mapping
 	groups map[string][]*mapping // payload: by name before the dot
 	keys   []keyedMappings
+}
+
+type tagPrefix struct {
+	prefix   string // as tagKey writes it
+	mappings []*mapping
 }
 
 // keyedMappings are the mappings that are found by one part of the message.
@@ -177,8 +185,7 @@ func newLayer(ms []*mapping) *layer {
 	}
 	for _, m := range ms {
 		for _, t := range m.tags {
-			var buf [maxTag]byte
-			add(l.tags, string(tagKey(buf[:0], t)), m)
+			l.addTag(t, m, add)
 		}
 		for _, a := range m.apps {
 			add(l.apps, a, m)
@@ -200,6 +207,23 @@ func newLayer(ms []*mapping) *layer {
 	return l
 }
 
+func (l *layer) addTag(tag string, m *mapping, add func(map[string][]*mapping, string, *mapping)) {
+	var buf [maxTag]byte
+	start, wild := strings.CutSuffix(tag, "*")
+	key := string(tagKey(buf[:0], start))
+	if !wild {
+		add(l.tags, key, m)
+		return
+	}
+	for i := range l.prefixes {
+		if p := &l.prefixes[i]; p.prefix == key {
+			p.mappings = append(p.mappings, m)
+			return
+		}
+	}
+	l.prefixes = append(l.prefixes, tagPrefix{key, []*mapping{m}})
+}
+
 func (l *layer) keyed(r ref) map[string][]*mapping {
 	for i := range l.keys {
 		if l.keys[i].ref.src == r.src {
@@ -214,17 +238,38 @@ func (l *layer) keyed(r ref) map[string][]*mapping {
 const maxTag = 128
 
 // tagKey takes the severity out of a tag, LINK-3-UPDOWN or IFNET/4/LINK_STATE,
-// because devices let the operator change it. It writes to dst, so that a
-// look-up needs no memory.
+// because devices let the operator change it; and with it the part of a Cisco
+// chassis that speaks (LINK-SW1_SP-3-UPDOWN, SYSMGR-STANDBY-3-..), because the
+// message is the same. It writes to dst, so that a look-up needs no memory.
 func tagKey(dst []byte, tag string) []byte {
 	tag = tag[:min(len(tag), maxTag)]
 	for i := 1; i+2 < len(tag); i++ {
-		if c := tag[i+1]; c >= '0' && c <= '7' && tag[i] == tag[i+2] && (tag[i] == '-' || tag[i] == '/') {
-			dst = append(dst, tag[:i+1]...)
-			return append(dst, tag[i+2:]...)
+		c := tag[i+1]
+		if c < '0' || c > '7' || tag[i] != tag[i+2] || tag[i] != '-' && tag[i] != '/' {
+			continue
 		}
+		facility := tag[:i]
+		if j := strings.LastIndexByte(facility, '-'); j > 0 && isSubfacility(facility[j+1:]) {
+			facility = facility[:j]
+		}
+		return append(append(dst, facility...), tag[i+2:]...)
 	}
 	return append(dst, tag...)
+}
+
+// isSubfacility knows the names that Cisco gives to parts of a chassis: SP,
+// STDBY, SW1, SW2_SP, DFC3, SW2_DFC1.
+func isSubfacility(s string) bool {
+	switch s {
+	case "SP", "STDBY", "STANDBY", "SPSTBY", "SW":
+		return true
+	}
+	for _, p := range []string{"SW", "DFC"} {
+		if rest, ok := strings.CutPrefix(s, p); ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+			return true
+		}
+	}
+	return false
 }
 
 // message is one message under work, and what has been taken out of it.

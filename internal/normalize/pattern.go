@@ -218,8 +218,8 @@ func (p *patternParser) capture() error {
 		return p.fail(at, "a capture needs a name or a kind, as in {name} or {:word}")
 	}
 	if typed {
-		if strings.Contains(kind, "|") {
-			in.op, in.alts = opAlt, strings.Split(kind, "|")
+		if one, ok := strings.CutPrefix(kind, "="); ok || strings.Contains(kind, "|") {
+			in.op, in.alts = opAlt, strings.Split(one, "|")
 			for _, a := range in.alts {
 				if a == "" {
 					return p.fail(at, "an empty alternative: put [ and ] around what may be missing")

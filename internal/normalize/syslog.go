@@ -2,6 +2,7 @@ package normalize
 
 import (
 	"strconv"
+	"strings"
 
 	"signalbox/event"
 	"signalbox/internal/normalize/syslogmsg"
@@ -67,6 +68,11 @@ func (n *Normalizer) findSyslog(m *message, res *Result) bool {
 	for _, l := range n.layers {
 		if len(key) > 0 && n.tryAll(l.tags[string(key)], m, res) {
 			return true
+		}
+		for i := range l.prefixes {
+			if p := &l.prefixes[i]; strings.HasPrefix(string(key), p.prefix) && n.tryAll(p.mappings, m, res) {
+				return true
+			}
 		}
 		if m.sys.AppName != "" && n.tryAll(l.apps[m.sys.AppName], m, res) {
 			return true

@@ -121,9 +121,11 @@ func (r *reader) value(n *yaml.Node, what string, form Form, s *slots) *value {
 		r.template(v, n, what, form, s)
 		return v
 	}
+	hasFrom := false
 	r.entries(n, what, valueKeys, func(key, val *yaml.Node) {
 		switch key.Value {
 		case "from":
+			hasFrom = true
 			for _, src := range r.list(val, what+": from") {
 				ref, err := compileRef(strings.Trim(src.Value, "{}"), form, s)
 				if err != nil {
@@ -146,7 +148,7 @@ func (r *reader) value(n *yaml.Node, what string, form Form, s *slots) *value {
 			}
 		}
 	})
-	if n.Kind == yaml.MappingNode && len(v.from) == 0 {
+	if n.Kind == yaml.MappingNode && !hasFrom {
 		r.fail(n, "%s: `from` is missing: which part of the message?", what)
 	}
 	return v
