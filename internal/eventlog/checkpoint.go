@@ -48,6 +48,8 @@ type checkpoint struct {
 	Node    string          `json:"node"`
 	Written time.Time       `json:"written"`
 	First   uint64          `json:"first"` // oldest sequence at that time
+	Since   time.Time       `json:"since"` // when it was written
+	Limit   int64           `json:"limit"` // the stream's limit in bytes at that time
 	Last    uint64          `json:"last"`  // newest sequence known durable
 	Heads   map[string]head `json:"heads"` // by writer
 	Marks   []mark          `json:"marks"` // oldest first
@@ -57,7 +59,7 @@ const maxMarks = 256
 
 // addMark keeps the marks few: when there are too many, every other one goes.
 func (c *checkpoint) addMark(m mark) {
-	if n := len(c.Marks); n > 0 && c.Marks[n-1].Seq >= m.Seq {
+	if n := len(c.Marks); m.Seq == 0 || n > 0 && c.Marks[n-1].Seq >= m.Seq {
 		return
 	}
 	if len(c.Marks) >= maxMarks {

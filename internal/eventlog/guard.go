@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,7 +17,7 @@ import (
 // How often the guards look.
 const (
 	spaceEvery     = 250 * time.Millisecond
-	retentionEvery = 5 * time.Second
+	retentionEvery = 5 * time.Second // a report at most as often, so it never fills the log itself
 )
 
 // watchSpace refuses events before the disk is full: what is left is for the
@@ -65,19 +66,10 @@ func (l *Log) checkSpace() {
 func (l *Log) watchRetention() {
 	tick := time.NewTicker(retentionEvery)
 	defer tick.Stop()
-	var first State // what is known of the oldest batch
 	for {
-		st, err := l.State(l.ctx)
-		if err == nil {
+		if st, err := l.State(l.ctx); err == nil {
 			l.keepUndone(st)
-			if first.First != 0 && st.First > first.First {
-				l.reportGone(first, st)
-			}
-			first = st
-			l.cpMu.Lock()
-			l.cp.First = st.First
-			l.cp.dropMarksBefore(st.First)
-			l.cpMu.Unlock()
+			l.noteGone(st)
 		}
 		select {
 		case <-tick.C:
@@ -87,9 +79,31 @@ func (l *Log) watchRetention() {
 	}
 }
 
-func (l *Log) reportGone(before, now State) {
-	r := &record.Retention{FirstSeq: before.First, LastSeq: now.First - 1, FirstTime: before.FirstTime, LastTime: now.FirstTime, Reason: "size"}
-	if l.cfg.MaxAge > 0 && time.Since(before.FirstTime) >= l.cfg.MaxAge {
+// noteGone looks for what has left since the last look, and tells it.
+func (l *Log) noteGone(st State) {
+	if st.Batches == 0 {
+		st.First = st.Last + 1 // all has left
+	}
+	l.cpMu.Lock()
+	before := l.cp
+	before.Marks = slices.Clone(l.cp.Marks)
+	if st.First <= before.First || before.First == 0 {
+		l.cpMu.Unlock()
+		return
+	}
+	l.cp.First, l.cp.Since, l.changed = st.First, st.FirstTime, true
+	l.cp.dropMarksBefore(st.First)
+	l.cpMu.Unlock()
+	if e := l.mayHaveLeft(&before, st.First, st.Bytes); e != nil {
+		l.corrupt(e)
+		return
+	}
+	l.reportGone(before, st)
+}
+
+func (l *Log) reportGone(before checkpoint, now State) {
+	r := &record.Retention{FirstSeq: before.First, LastSeq: now.First - 1, FirstTime: before.Since, LastTime: now.FirstTime, Reason: "size"}
+	if l.cfg.MaxAge > 0 && time.Since(before.Since) >= l.cfg.MaxAge {
 		r.Reason = "age"
 	}
 	l.log.Info("the oldest part of the log has left", "reason", r.Reason, "first_seq", r.FirstSeq, "last_seq", r.LastSeq,

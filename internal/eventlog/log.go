@@ -33,6 +33,9 @@ type Log struct {
 	lowSpace atomic.Pointer[error]
 	full     atomic.Pointer[error]
 
+	revived time.Time     // of revive alone, which never runs twice at once
+	wait    time.Duration // the same
+
 	failures chan string // from the server's log: a write has failed
 	subjects map[record.Subject]*appender
 
@@ -183,20 +186,37 @@ func (l *Log) fail(sess *session, why error) {
 func (l *Log) revive(old *session) {
 	began := time.Now()
 	old.close()
-	for wait := 50 * time.Millisecond; l.ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
+	// On a disk that stays full every session works until it is written to:
+	// the wait grows over sessions, until one lives.
+	if began.Sub(l.revived) > time.Minute {
+		l.wait = 0
+	}
+	for ; l.ctx.Err() == nil; l.wait = min(2*l.wait, 4*time.Second) {
+		if l.wait == 0 {
+			l.wait = 25 * time.Millisecond
+		} else if !l.sleep(l.wait) {
+			return
+		}
 		err := l.tryRevive()
 		if err == nil {
+			l.revived = time.Now()
 			l.log.Info("event log works again", "took", time.Since(began))
 			l.cfg.metrics().Restarted()
 			return
 		}
-		l.log.Error("event log not yet usable", "err", err, "again_in", wait)
+		l.log.Error("event log not yet usable", "err", err)
 		why := unavailable("%w", err)
 		l.refused.Store(&why)
-		select {
-		case <-time.After(wait):
-		case <-l.ctx.Done():
-		}
+	}
+}
+
+// sleep waits, and says whether the log still lives.
+func (l *Log) sleep(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-l.ctx.Done():
+		return false
 	}
 }
 

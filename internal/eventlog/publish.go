@@ -117,6 +117,9 @@ func (l *Log) landed(b *record.Batch, seq uint64, data []byte) {
 	defer l.cpMu.Unlock()
 	l.cp.Heads[b.Writer] = head{Number: b.Number, Seq: seq, Hash: record.Hash(data)}
 	l.cp.Last = max(l.cp.Last, seq)
+	if l.cp.First == 0 {
+		l.cp.First, l.cp.Since = seq, time.Now()
+	}
 	l.changed = true
 }
 

@@ -238,8 +238,11 @@ func (r *reader) run(ctx context.Context, sess *session, to uint64, fn func(*rec
 			return r.atEnd(ctx, sess, to)
 		}
 	}
-	// What waits in memory is bounded by both, for each reader.
-	msgs, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(64, 2*maxMessage))
+	// What waits in memory is bounded by both, for each reader. The number also
+	// is the room of the channel that messages of status share, so it must not
+	// be what limits: large batches meet the other bound first, small ones have
+	// an end soon.
+	msgs, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(512, maxMessage+1<<20))
 	if err != nil {
 		return err
 	}

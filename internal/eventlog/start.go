@@ -179,10 +179,12 @@ func (l *Log) verifyState(ctx context.Context, stream jetstream.Stream, st jetst
 	if want := st.LastSeq - st.FirstSeq + 1; st.FirstSeq <= st.LastSeq && st.Msgs != want {
 		return l.nameMissing(ctx, stream, st)
 	}
-	if cp == nil || st.FirstSeq <= cp.First {
-		return nil
+	if cp != nil {
+		if e := l.mayHaveLeft(cp, st.FirstSeq, st.Bytes); e != nil {
+			return e
+		}
 	}
-	return l.verifyHead(st, cp)
+	return nil
 }
 
 // nameMissing finds which sequences are gone within the log, where nothing may
@@ -207,26 +209,30 @@ func (l *Log) nameMissing(ctx context.Context, stream jetstream.Stream, st jetst
 	return nil
 }
 
-// verifyHead decides whether what is gone from the beginning of the log had to
-// leave by age or size. A missing file of the oldest blocks looks the same to
-// the stream.
-func (l *Log) verifyHead(st jetstream.StreamState, cp *checkpoint) error {
-	if l.cfg.MaxBytes > 0 && int64(st.Bytes) > l.cfg.MaxBytes/2 {
-		return nil // size explains it
+// mayHaveLeft decides whether what is gone from the beginning of the log, since
+// cp was made, had to leave by age or size. A missing file of the oldest
+// blocks looks the same to the stream.
+func (l *Log) mayHaveLeft(cp *checkpoint, first, bytes uint64) *CorruptError {
+	if cp.First == 0 || first <= cp.First || l.accepted(cp.First, first-1) {
+		return nil
 	}
-	for i := len(cp.Marks) - 1; i >= 0; i-- {
-		m := cp.Marks[i]
-		if m.Seq >= st.FirstSeq {
-			continue
-		}
-		if l.cfg.MaxAge > 0 && time.Since(m.Time) > l.cfg.MaxAge || l.accepted(max(cp.First, 1), st.FirstSeq-1) {
-			return nil
-		}
-		return &CorruptError{From: max(cp.First, 1), To: st.FirstSeq - 1, File: l.where(),
-			What:   fmt.Sprintf("the log begins at sequence %d, but sequence %d of %s is neither too old nor was the log too large", st.FirstSeq, m.Seq, m.Time.UTC().Format(time.RFC3339)),
-			Advice: adviceRestore}
+	// Size takes no more than it must: what is left is as large as the limit,
+	// but for about a batch.
+	if cp.Limit > 0 && int64(bytes) > cp.Limit-int64(2*l.cfg.BatchBytes) {
+		return nil
 	}
-	return nil
+	newest := mark{Seq: cp.First, Time: cp.Since}
+	for _, m := range cp.Marks {
+		if m.Seq < first && m.Seq > newest.Seq {
+			newest = m
+		}
+	}
+	if l.cfg.MaxAge > 0 && time.Since(newest.Time) > l.cfg.MaxAge {
+		return nil
+	}
+	return &CorruptError{From: cp.First, To: first - 1, File: l.where(),
+		What:   fmt.Sprintf("the log begins at sequence %d, but sequence %d of %s is not too old, nor was the log too large", first, newest.Seq, newest.Time.UTC().Format(time.RFC3339)),
+		Advice: adviceRestore}
 }
 
 func (l *Log) where() string {
@@ -269,7 +275,10 @@ func (l *Log) verifyTail(ctx context.Context, sess *session, st jetstream.Stream
 			return err
 		}
 	}
-	next.First, next.Last = st.FirstSeq, max(next.Last, st.LastSeq)
+	next.First, next.Since, next.Last, next.Limit = st.FirstSeq, st.FirstTime, max(next.Last, st.LastSeq), sess.stream.CachedInfo().Config.MaxBytes
+	if st.Msgs == 0 {
+		next.First = 0
+	}
 	l.cpMu.Lock()
 	defer l.cpMu.Unlock()
 	for _, s := range []record.Subject{record.Events, record.Decisions, record.Journal} {
