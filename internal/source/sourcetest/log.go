@@ -230,3 +230,6 @@ func (h *Health) Err() error { h.mu.Lock(); defer h.mu.Unlock(); return h.err }
 
 // deadline is how long a test waits for what must happen.
 const deadline = 10 * time.Second
+
+// Told is how often the source has said how it is.
+func (h *Health) Told() int { h.mu.Lock(); defer h.mu.Unlock(); return h.told }
