@@ -91,10 +91,10 @@ func (f *framer) count(b []byte) (n, digits int, sure bool) {
 		return n, i, true
 	case i+1 == len(b):
 		return 0, 0, false
-	case b[i+1] != '<':
+	case b[i+1] != '<' || n < len("<0>"):
 		return 0, 0, true
 	case i+2 == len(b):
-		return n, i, n == 1
+		return 0, 0, false
 	case b[i+2]-'0' > 9:
 		return 0, 0, true
 	}
