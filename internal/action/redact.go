@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -14,7 +15,7 @@ import (
 const Redacted = "[redacted]"
 
 // Redactor takes known secrets out of text, in the spellings that they have on
-// the way: as they are, escaped for a URL or for JSON, in base64. It is safe
+// the way: as they are, quoted, escaped for a URL or for JSON, in base64. It is safe
 // for many goroutines; the nil Redactor changes nothing.
 type Redactor struct {
 	values   []string
@@ -32,6 +33,10 @@ func NewRedactor(secrets ...string) *Redactor {
 			base64.StdEncoding.EncodeToString([]byte(s)),
 			base64.URLEncoding.EncodeToString([]byte(s)),
 			base64.RawURLEncoding.EncodeToString([]byte(s)))
+		// As errors quote it.
+		shown := Escape(s, 0)
+		quoted, twice := strconv.Quote(s), strconv.Quote(shown)
+		spellings = append(spellings, shown, quoted[1:len(quoted)-1], twice[1:len(twice)-1])
 		if b, err := json.Marshal(s); err == nil {
 			spellings = append(spellings, string(b[1:len(b)-1]))
 		}

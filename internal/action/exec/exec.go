@@ -129,21 +129,20 @@ func (a *Action) Do(ctx context.Context, call action.Call) (action.Result, error
 		return action.Result{}, err
 	}
 	if call.DryRun {
-		return action.Result{Output: c.redact.Output(map[string]any{
-			"dry_run": true, "would": "run " + c.path + " " + quoted(c.argv[1:]),
-		})}, nil
+		return action.Result{Output: c.would()}, nil
 	}
 	out, err := c.run(ctx, a.cfg.Grace)
 	return action.Result{Output: out}, c.redact.Error(err)
 }
 
-// quoted shows arguments so that they can be told apart.
-func quoted(argv []string) string {
-	shown := make([]string, len(argv))
-	for i, s := range argv {
-		shown[i] = fmt.Sprintf("%q", s)
+// would tells what a dry run would have run, each argument quoted, so that they
+// can be told apart. Secrets go before quoting changes them.
+func (c *command) would() map[string]any {
+	text := "run " + c.redact.Text(c.path)
+	for _, s := range c.argv[1:] {
+		text += fmt.Sprintf(" %q", c.redact.Text(s))
 	}
-	return strings.Join(shown, " ")
+	return map[string]any{"dry_run": true, "would": text}
 }
 
 func (c *command) run(ctx context.Context, grace time.Duration) (map[string]any, error) {

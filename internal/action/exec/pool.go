@@ -33,7 +33,7 @@ type pool struct {
 	unlogged atomic.Int64
 
 	mu      sync.Mutex
-	down    int   // workers that wait before a restart
+	down    int   // workers that wait after a start that came to nothing
 	last    error // why the last one died
 	secrets []string
 	redact  *action.Redactor
@@ -96,14 +96,20 @@ func (p *pool) supervise(ctx context.Context, i int) {
 		}
 		wait := min(b.NextBackOff(), p.cfg.MaxBackoff)
 		p.log.WarnContext(ctx, "handler process ended", "process", i, "err", p.clean(err.Error(), 1<<10), "restart_in", wait)
-		p.setDown(1, err)
+		if w.asked {
+			p.setDown(0, err)
+		} else {
+			p.setDown(1, err)
+		}
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-t.C:
 		}
 		t.Stop()
-		p.setDown(-1, nil)
+		if !w.asked {
+			p.setDown(-1, nil)
+		}
 	}
 }
 
@@ -116,7 +122,7 @@ func (p *pool) setDown(by int, why error) {
 	}
 }
 
-// allDown says why no process is running, or nil.
+// allDown says why no process comes up, or nil. Then a request need not wait.
 func (p *pool) allDown() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

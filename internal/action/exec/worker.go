@@ -18,7 +18,8 @@ type worker struct {
 	proc     *process
 	stdin    *os.File
 	lines    chan said
-	answered bool // it has done some work, so its death is not one at start
+	asked    bool // it has got a request, so its death is not one at start
+	answered bool // it has done some work
 }
 
 // said is one line of the process's stdout, or why there is no further one.
@@ -140,6 +141,7 @@ func (w *worker) serve(ctx context.Context) error {
 			}
 			return fmt.Errorf("wrote %q to stdout without being asked (logs belong on stderr)", w.pool.clean(string(s.line), quoteLimit))
 		case req := <-w.pool.requests:
+			w.asked = true
 			a, err := w.ask(ctx, req)
 			if err != nil {
 				w.proc.kill() // before the reply, which may bring a repetition
