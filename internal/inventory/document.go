@@ -22,7 +22,7 @@ func Document(f File) (*yaml.Node, *Problem) {
 		return nil, nil
 	}
 	root := doc.Content[0]
-	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+	if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
 		return nil, nil
 	}
 	if err := checkAliases(root); err != nil {

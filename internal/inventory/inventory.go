@@ -16,11 +16,14 @@ import (
 // be written to. The nil *Inventory is an empty one.
 type Inventory struct {
 	devices []*device
+	exact   map[string]*device // by name as the files write it
 	byName  map[string]*device // lower case
 	byAddr  map[netip.Addr]*device
 	byLabel map[string]*device // first label of a name, lower case; nil where ambiguous
 	sites   map[string]map[string]any
-	fields  Fields
+	// unlisted are the sites that devices name and nobody describes.
+	unlisted map[string]map[string]any
+	fields   Fields
 }
 
 type device struct {
@@ -122,6 +125,9 @@ func (v *Inventory) find(name string) *device {
 	if v == nil || name == "" {
 		return nil
 	}
+	if d := v.exact[name]; d != nil { // most names come from Name, so they are right
+		return d
+	}
 	lower := strings.ToLower(name)
 	if d := v.byName[lower]; d != nil {
 		return d
@@ -143,14 +149,14 @@ func (v *Inventory) find(name string) *device {
 // or long. An interface that is not known has its canonical name only; ok is
 // then false. The map is never nil.
 func (v *Inventory) Interface(deviceName, name string) (record map[string]any, ok bool) {
+	if name == "" {
+		return nothing, false
+	}
 	canonical := event.CanonicalInterface(name)
 	if d := v.find(deviceName); d != nil {
 		if r, ok := d.interfaces[strings.ToLower(canonical)]; ok {
 			return r, true
 		}
-	}
-	if canonical == "" {
-		return map[string]any{}, false
 	}
 	return map[string]any{"name": canonical}, false
 }
@@ -160,14 +166,20 @@ func (v *Inventory) Interface(deviceName, name string) (record map[string]any, o
 func (v *Inventory) Site(name string) (record map[string]any, ok bool) {
 	if v != nil {
 		if r, ok := v.sites[name]; ok {
-			return r, true
+			return r, ok
+		}
+		if r, ok := v.unlisted[name]; ok {
+			return r, false
 		}
 	}
 	if name == "" {
-		return map[string]any{}, false
+		return nothing, false
 	}
 	return map[string]any{"name": name}, false
 }
+
+// nothing is the record of what has no name. Nobody writes to it.
+var nothing = map[string]any{}
 
 func bareAddr(addr string) (string, netip.Addr) {
 	if addr == "" {

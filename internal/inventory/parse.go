@@ -50,6 +50,7 @@ type parser struct {
 func Parse(files []File) (*Inventory, []Problem) {
 	p := &parser{
 		inv: &Inventory{
+			exact: map[string]*device{}, unlisted: map[string]map[string]any{},
 			byName: map[string]*device{}, byAddr: map[netip.Addr]*device{},
 			byLabel: map[string]*device{}, sites: map[string]map[string]any{}, fields: baseFields().clone(),
 		},
@@ -60,6 +61,11 @@ func Parse(files []File) (*Inventory, []Problem) {
 		p.parseFile(f.Data)
 	}
 	p.inv.indexLabels()
+	for _, d := range p.inv.devices {
+		if site, _ := d.attrs["site"].(string); site != "" && p.inv.sites[site] == nil {
+			p.inv.unlisted[site] = map[string]any{"name": site}
+		}
+	}
 	return p.inv, p.problems
 }
 
@@ -132,7 +138,7 @@ func (p *parser) eachNamed(n *yaml.Node, what string, fn func(at *yaml.Node, nam
 	case yaml.SequenceNode:
 		for _, item := range n.Content {
 			item = deref(item)
-			if item.Kind == yaml.ScalarNode && item.Tag == "!!str" {
+			if item.Kind == yaml.ScalarNode && item.ShortTag() == "!!str" {
 				fn(item, item.Value, nil)
 				continue
 			}
@@ -157,7 +163,7 @@ func (p *parser) eachNamed(n *yaml.Node, what string, fn func(at *yaml.Node, nam
 		}
 	case yaml.MappingNode:
 		p.eachPair(n, func(key, value *yaml.Node) {
-			if value.Kind == yaml.ScalarNode && value.Tag == "!!null" {
+			if isNull(value) {
 				value = nil
 			} else if value.Kind != yaml.MappingNode {
 				p.errorf(value, "", "expected the attributes of %s %q, found %s", what, key.Value, kindName(value))
@@ -166,7 +172,7 @@ func (p *parser) eachNamed(n *yaml.Node, what string, fn func(at *yaml.Node, nam
 			fn(key, key.Value, value)
 		})
 	case yaml.ScalarNode:
-		if n.Tag != "!!null" {
+		if !isNull(n) {
 			p.errorf(n, "", "expected a list of %ss, found %s", what, kindName(n))
 		}
 	}
@@ -191,6 +197,9 @@ func (p *parser) device(at *yaml.Node, name string, body *yaml.Node) {
 	var addrs []any
 	if body != nil {
 		p.eachPair(body, func(key, value *yaml.Node) {
+			if isNull(value) {
+				return // not set
+			}
 			switch key.Value {
 			case "name":
 			case "address":
@@ -228,6 +237,7 @@ func (p *parser) device(at *yaml.Node, name string, body *yaml.Node) {
 	}
 	p.inv.devices = append(p.inv.devices, d)
 	p.inv.byName[strings.ToLower(name)] = d
+	p.inv.exact[name] = d
 }
 
 // address takes one address of d, with or without a prefix length.
@@ -254,7 +264,7 @@ func (p *parser) address(d *device, n *yaml.Node) (string, bool) {
 }
 
 func (p *parser) text(what string, n *yaml.Node) (string, bool) {
-	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+	if n.Kind != yaml.ScalarNode || isNull(n) {
 		p.errorf(n, "", "%s: expected a text, found %s", what, kindName(n))
 		return "", false
 	}
@@ -287,6 +297,9 @@ func (p *parser) interfaces(d *device, n *yaml.Node) {
 		record := map[string]any{"name": canonical}
 		if body != nil {
 			p.eachPair(body, func(key, value *yaml.Node) {
+				if isNull(value) {
+					return
+				}
 				switch key.Value {
 				case "name":
 				case "role", "peer", "description":
@@ -386,6 +399,8 @@ func deref(n *yaml.Node) *yaml.Node {
 	return n
 }
 
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
 func kindName(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -393,7 +408,7 @@ func kindName(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	}
-	if n.Tag == "!!null" {
+	if isNull(n) {
 		return "nothing"
 	}
 	return fmt.Sprintf("%q", n.Value)
