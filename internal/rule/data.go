@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -13,6 +15,8 @@ import (
 // is 3 or 4 deep, and a recursive walk must end.
 const maxDataDepth = 64
 
+var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(new(bytes.Buffer)) }}
+
 // decodeData makes a map of a JSON object: string, int64, float64, bool, nil,
 // []any, map[string]any. Integers that fit stay integers. Of two fields of one
 // name the last counts. No data is an empty map.
@@ -20,8 +24,16 @@ func decodeData(data []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return map[string]any{}, nil
 	}
-	dec := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec, _ := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(dec)
+	// A *bytes.Buffer is read in place, without a copy.
+	dec.Reset(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	v, err := decodeValue(dec, 0)
+	if err == nil {
+		if _, end := dec.ReadToken(); !errors.Is(end, io.EOF) {
+			err = errors.New("something follows the object")
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("event.data: %w", err)
 	}
