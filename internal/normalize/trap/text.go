@@ -189,8 +189,9 @@ func (n *Names) Printed(key, value string) Varbind {
 // looks like.
 func (v *Varbind) setPrinted(n *Names, o *Object, kind, text string) {
 	v.Kind = kind
-	if kind == "octets" && hexOnly(text) {
-		if b, err := hex.DecodeString(strings.ReplaceAll(text, " ", "")); err == nil {
+	unquoted := strings.Trim(text, `"`)
+	if hexOnly(unquoted) && (kind == "octets" || o != nil && o.Show != "" && len(unquoted) > 2) {
+		if b, err := hex.DecodeString(strings.ReplaceAll(unquoted, " ", "")); err == nil {
 			v.Value, v.Text = b, showOctets(o, b)
 			return
 		}
