@@ -20,6 +20,7 @@ type value struct {
 	from  []ref
 
 	table  map[string]string // lower case key → value
+	except []string // texts that count as none
 	def    string
 	hasDef bool
 	upper  bool
@@ -56,6 +57,9 @@ func (v *value) outcomes() []string {
 // get is the value for the message under work; ok is false where it has none.
 func (v *value) get(m *message) got {
 	g := v.raw(m)
+	if g.ok && len(v.except) > 0 && containsFold(v.except, g.plain()) {
+		g = got{}
+	}
 	if g.ok && v.table != nil {
 		to, ok := v.lookup(g)
 		g = got{text: to, ok: ok}
@@ -71,6 +75,15 @@ func (v *value) get(m *message) got {
 		return got{text: strings.ToUpper(s), ok: true}
 	}
 	return g
+}
+
+func containsFold(list []string, s string) bool {
+	for _, l := range list {
+		if strings.EqualFold(l, s) {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *value) raw(m *message) got {
@@ -112,7 +125,7 @@ func (v *value) lookup(g got) (string, bool) {
 	return to, ok
 }
 
-var valueKeys = []string{"from", "values", "default", "case"}
+var valueKeys = []string{"from", "not", "values", "default", "case"}
 
 // value reads either form.
 func (r *reader) value(n *yaml.Node, what string, form Form, s *slots) *value {
@@ -139,6 +152,8 @@ func (r *reader) value(n *yaml.Node, what string, form Form, s *slots) *value {
 			r.entries(val, what+": values", nil, func(k, to *yaml.Node) {
 				v.table[strings.ToLower(k.Value)] = r.text(to, what+": values")
 			})
+		case "not":
+			v.except = values(r.list(val, what+": not"))
 		case "default":
 			v.def, v.hasDef = r.text(val, what+": default"), true
 		case "case":
