@@ -58,7 +58,7 @@ func (p *parser) takeTime() bool {
 		return false
 	}
 	p.i = i + n
-	if p.i < len(p.s) && p.s[p.i] == ':' {
+	if p.timeColon = p.i < len(p.s) && p.s[p.i] == ':'; p.timeColon {
 		p.i++
 	}
 	p.freshTag = p.sawHost
@@ -194,6 +194,8 @@ func (p *parser) takeWord() bool {
 		p.m.Hostname = word
 	case colon && !p.sawHost && (apart || isAddress(word)):
 		p.m.Hostname = word
+	case colon && p.lateZone(word, rest):
+		// "Nov 24 10:00:00 sw1 AEST: %SYS-6-LOGOUT".
 	case colon:
 		p.m.AppName = strings.TrimPrefix(word, "/")
 	case p.sawHost && p.freshTag && strings.HasPrefix(rest, "%"):
@@ -205,7 +207,7 @@ func (p *parser) takeWord() bool {
 		p.m.AppName, p.m.Format = word, Junos
 	case p.sawHost:
 		return false
-	case p.sawTime && rest != "", isAddress(word), rest != "" && rest[0] == '%', p.nextIsHeader(rest), p.secondIsHeader(rest):
+	case p.sawTime && !p.timeColon && rest != "", isAddress(word), rest != "" && rest[0] == '%', p.nextIsHeader(rest), p.secondIsHeader(rest):
 		p.m.Hostname = word
 	default:
 		return false
@@ -273,6 +275,20 @@ func (p *parser) hostBeforeTag(word, rest string) bool {
 		return false
 	}
 	return !p.sawTime || isASA(rest[1:]) || !isAgent(word)
+}
+
+// lateZone takes a zone that a relay tore from its time.
+func (p *parser) lateZone(word, rest string) bool {
+	if !p.sawHost || p.m.HasZone || p.stamp.month == 0 || !strings.HasPrefix(rest, "%") {
+		return false
+	}
+	z, ok := zone(word)
+	if ok {
+		st := p.stamp
+		st.offset, st.offset2, st.hasZone = z.seconds, z.other, true
+		p.setTime(&st)
+	}
+	return ok
 }
 
 // isAgent says whether s is written as Arista names its processes: ConfigAgent,

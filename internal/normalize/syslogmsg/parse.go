@@ -15,12 +15,14 @@ type parser struct {
 	m   Message
 	ref time.Time
 
-	sawTime  bool // a time of any kind, "3w2d" too
-	sawHost  bool
-	freshTag bool // a second time came after the host: a second host may follow
-	yearLead bool // NX-OS: the year stood before the month
-	spacedXR bool // XR writes " :" after its tag
-	why      string
+	stamp     stamp // the last time
+	sawTime   bool  // a time of any kind, "3w2d" too
+	timeColon bool  // a colon ended it, so that no host follows
+	sawHost   bool
+	freshTag  bool // a second time came after the host: a second host may follow
+	yearLead  bool // NX-OS: the year stood before the month
+	spacedXR  bool // XR writes " :" after its tag
+	why       string
 }
 
 // Parse reads one message that was received at the given time. It never fails

@@ -74,6 +74,16 @@ var messages = []struct {
 	{"no priority", "Nov 24 10:00:00.105: %LINK-3-UPDOWN: " + updown,
 		want{Tag: "LINK-3-UPDOWN", Text: updown, Format: CiscoIOS, Pri: -1, Time: "2026-11-24T10:00:00.105Z"}},
 	{"tag alone", "%LINK-3-UPDOWN: " + updown, want{Tag: "LINK-3-UPDOWN", Text: updown, Format: CiscoIOS, Pri: -1}},
+	{"ios, zone with an offset", "<189>45: sw1: Nov 24 10:00:00.123 UTC+07:30: %LINK-3-UPDOWN: " + updown,
+		want{Host: "sw1", Tag: "LINK-3-UPDOWN", Text: updown, Format: CiscoIOS, Seq: 45, Pri: 189, Time: "2026-11-24T02:30:00.123Z", Zone: true}},
+	{"ios, zone in small letters", "<190>33: Nov 24 2026 03:00:00.9 mdt: %IOSXE-6-PLATFORM: R0/0: cpp_cp: QFP",
+		want{Tag: "IOSXE-6-PLATFORM", Text: "R0/0: cpp_cp: QFP", Format: CiscoIOS, Seq: 33, Pri: 190, Time: "2026-11-24T09:00:00.9Z", Year: true, Zone: true}},
+	{"ios, zone that a relay tore off", "<189>Nov 24 20:00:00 sw1 AEST: %SYS-6-LOGOUT: User admin has exited tty session 1",
+		want{Host: "sw1", Tag: "SYS-6-LOGOUT", Text: "User admin has exited tty session 1", Format: CiscoIOS, Pri: 189, Time: "2026-11-24T10:00:00Z", Zone: true}},
+	{"nx-os, no tag", "<187>: 2026 Nov 24 10:00:00 UTC: last message repeated 1 times",
+		want{Text: "last message repeated 1 times", Pri: 187, Time: "2026-11-24T10:00:00Z", Year: true, Zone: true}},
+	{"nx-os through a relay", "<189>Nov 24 10:00:02 nx1 60: Nov 24 10:00:00.739 UTC: %ETHPORT-5-IF_UP: Interface Ethernet1/9 is up",
+		want{Host: "nx1", Tag: "ETHPORT-5-IF_UP", Text: "Interface Ethernet1/9 is up", Format: NXOS, Seq: 60, Pri: 189, Time: "2026-11-24T10:00:00.739Z", Zone: true}},
 	{"nx-os, year first", "<189>: 2026 Nov 24 10:00:00.123 CET: %ETHPORT-5-IF_DOWN_LINK_FAILURE: Interface Ethernet1/33 is down (Link failure)",
 		want{Tag: "ETHPORT-5-IF_DOWN_LINK_FAILURE", Text: "Interface Ethernet1/33 is down (Link failure)", Format: NXOS, Pri: 189, Time: "2026-11-24T09:00:00.123Z", Year: true, Zone: true}},
 	{"nx-os with host", "<189>nx1: 2026 Nov  4 10:00:00 UTC: %$VDC-1$ %ETHPORT-5-IF_UP: Interface Ethernet1/1 is up",
@@ -102,6 +112,10 @@ var messages = []struct {
 		want{Host: "mx1", App: "mib2d", Pid: "8961", MsgID: "SNMP_TRAP_LINK_DOWN", Tag: "SNMP_TRAP_LINK_DOWN", Text: "ifIndex 584", Format: Junos, Pri: 29, Version: 1, Time: "2026-11-24T00:00:00.846Z", Year: true, Zone: true}},
 	{"junos, structured without host", "<165>1 2026-11-24T10:00:00.719Z mib2d[1484]: SNMP_TRAP_LINK_UP: ifIndex 584, ifAdminStatus up(1)",
 		want{App: "mib2d", Pid: "1484", Tag: "SNMP_TRAP_LINK_UP", Text: "ifIndex 584, ifAdminStatus up(1)", Format: Junos, Pri: 165, Version: 1, Time: "2026-11-24T10:00:00.719Z", Year: true, Zone: true}},
+	{"junos, MSGID before what stands in the text", `<30>1 2026-11-24T10:00:00Z mx1 rpd 20 RPD_IFD_NOTIFICATION [junos@2636.1.1.1.2.57 state="up"] IF_TRACE: EVENT <UpDown> st0.60`,
+		want{Host: "mx1", App: "rpd", Pid: "20", MsgID: "RPD_IFD_NOTIFICATION", Tag: "RPD_IFD_NOTIFICATION", Text: "IF_TRACE: EVENT <UpDown> st0.60", Format: Junos, Pri: 30, Version: 1, Time: "2026-11-24T10:00:00Z", Year: true, Zone: true}},
+	{"junos, host again", "<158>1 2026-11-24T10:00:00Z mx1 - - - - mx1 PFE_FW_SYSLOG_IP: FW: ge-0/0/1.0 A",
+		want{Host: "mx1", Tag: "PFE_FW_SYSLOG_IP", Text: "FW: ge-0/0/1.0 A", Format: Junos, Pri: 158, Version: 1, Time: "2026-11-24T10:00:00Z", Year: true, Zone: true}},
 	{"junos, line card", "<7>Nov 24 10:00:01 re1-mx1 fpc3 NH: hold packet out failed, ID 6891",
 		want{Host: "mx1", Node: "re1", App: "fpc3", Tag: "NH", Text: "hold packet out failed, ID 6891", Format: Junos, Pri: 7, Time: "2026-11-24T10:00:01Z"}},
 	{"huawei", "<188>Nov 24 2026 10:00:00-08:00 hw1 %%01IFNET/4/LINK_STATE(l)[55]:The line protocol IP on the interface GE0/0/1 has entered the DOWN state.",
@@ -237,7 +251,7 @@ func FuzzParse(f *testing.F) {
 		if m.Unparsed != (m.Why != "") {
 			t.Errorf("%q: unparsed %v but why %q", raw, m.Unparsed, m.Why)
 		}
-		if y := m.Timestamp.Year(); !m.Timestamp.IsZero() && (y < 1960 || y > 2110) {
+		if y := m.Timestamp.Year(); !m.Timestamp.IsZero() && !m.HasYear && (y < 2017 || y > 2036) {
 			t.Errorf("%q: year %d", raw, y)
 		}
 		agree(t, raw)

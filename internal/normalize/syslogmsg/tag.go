@@ -6,9 +6,13 @@ import "strings"
 // written there, otherwise its MSGID.
 func (p *parser) tag5424() {
 	m := &p.m
+	// Junos repeats the host before its text where it has no process.
+	if h := m.Hostname; h != "" && len(m.Content) > len(h) && m.Content[len(h)] == ' ' && strings.HasPrefix(m.Content, h) {
+		p.i += len(h) + 1
+	}
 	p.takeTag()
-	if m.Tag == "" && isJunosTag(m.MsgID) {
-		m.Tag = m.MsgID
+	if isJunosTag(m.MsgID) && m.Tag != m.MsgID && !strings.HasPrefix(m.Content, "%") {
+		m.Tag, m.Text = m.MsgID, m.Content
 	}
 	if m.Format == Unknown && (m.Tag != "" && m.Tag == m.MsgID || hasJunosData(m.StructuredData)) {
 		m.Format = Junos
@@ -113,7 +117,7 @@ func (p *parser) guessCisco(facility, mnemonic string) {
 	case m.Format != Unknown:
 	case m.Node != "" || p.spacedXR && m.ProcID != "":
 		m.Format = IOSXR
-	case p.yearLead:
+	case p.yearLead, nxosFacilities[facility]:
 		m.Format = NXOS
 	case m.AppName != "" && m.ProcID == "":
 		m.Format = EOS
@@ -294,6 +298,10 @@ var (
 		alarmd craftd eventd jsrpd flowd RT_FLOW dot1xd eswd vccpd lldpd authd
 		ppmd sflowd license-check xntpd kernel cfmd mplsoamd spd smihelperd idpd utmd utmp rtlogd
 		mcsnoopd mgd-api jdhcpd jpppd bbe-smgd`)
+	// Facilities of NX-OS that IOS does not have: a relay may have put its own
+	// time in place of the one with the year first.
+	nxosFacilities = set(`ETHPORT ETH_PORT_CHANNEL VSHD L2FM VPC SYSMGR FEX NOHMS FWM POAP CFS VDC_MGR
+		ASCII-CFG PFMA PFM_ALERT MTSERROR U6RIB URIB FEATURE-MGR ELTM`)
 	junosFacilities = set(`KERN USER DAEMON AUTH AUTHPRIV SYSLOG FTP NTP SECURITY CONSOLE
 		DFC FIREWALL PFE CONFLICT CHANGE INTERACT LOCAL0 LOCAL1 LOCAL2 LOCAL3 LOCAL4 LOCAL5 LOCAL6 LOCAL7
 		EXTERNAL DYNAMIC-FLOW`)

@@ -74,8 +74,8 @@ func scanMonthFirst(s string) (st stamp, n int) {
 
 func scanYearFirst(s string) (st stamp, n int) {
 	y, ok := year(s)
-	if !ok {
-		return st, 0
+	if !ok && (s[4] != '-' || s[10] != 'T') {
+		return st, 0 // a number; but RFC 3339 has any year
 	}
 	st.year, st.hasYear = y, true
 	i := 5
@@ -204,7 +204,7 @@ func (st *stamp) scanZone(s string, i int) int {
 		}
 		st.offset2, st.hasZone = st.offset, true
 		return k
-	case isUpper(c):
+	case isUpper(c) || isLower(c):
 		return st.scanZoneName(s, i, j)
 	}
 	return i
@@ -213,18 +213,35 @@ func (st *stamp) scanZone(s string, i int) int {
 // scanZoneName reads a zone's name at j; i is where the time ended.
 func (st *stamp) scanZoneName(s string, i, j int) int {
 	k := j
-	for k < len(s) && k-j < 6 && isUpper(s[k]) {
+	for k < len(s) && k-j < 6 && (isUpper(s[k]) || isLower(s[k])) {
 		k++
 	}
-	if k-j < 3 || k-j > 5 || k < len(s) && s[k] != ' ' && s[k] != ':' {
+	if k-j < 3 || k-j > 5 {
 		return i
 	}
-	if z, ok := zone(s[j:k]); ok {
+	// "UTC+07:30" is a name that IOS can be given.
+	if k < len(s) && (s[k] == '+' || s[k] == '-') && s[j:k] == "UTC" {
+		if end := st.scanZone(s, k); end > k {
+			return end
+		}
+	}
+	if k < len(s) && s[k] != ' ' && s[k] != ':' {
+		return i
+	}
+	colon := strings.HasPrefix(s[k:], ":")
+	name := s[j:k]
+	if isLower(name[0]) {
+		if !colon {
+			return i // "cron" and the like
+		}
+		name = strings.ToUpper(name)
+	}
+	if z, ok := zone(name); ok {
 		st.offset, st.offset2, st.hasZone = z.seconds, z.other, true
 		return k
 	}
 	// A name that we do not know, where only a zone can be: "MYT: %LINK".
-	if strings.HasPrefix(s[k:], ": %") {
+	if strings.HasPrefix(s[k:], ": %") && isUpper(s[j]) && isUpper(s[k-1]) {
 		return k
 	}
 	return i
@@ -236,6 +253,7 @@ func (p *parser) setTime(st *stamp) {
 	p.m.HasYear, p.m.HasZone = st.hasYear, st.hasZone
 	p.yearLead = st.yearLead
 	p.sawTime = true
+	p.stamp = *st
 }
 
 // resolve finds the instant that st means to somebody who got it at ref. A
