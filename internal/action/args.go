@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"signalbox/internal/rule"
 )
 
 // Args reads evaluated arguments by name and type, and gathers every problem,
@@ -101,7 +103,7 @@ func duration(v any) (time.Duration, bool) {
 	case time.Duration:
 		return d, true
 	case string:
-		parsed, err := time.ParseDuration(d)
+		parsed, err := rule.ParseDuration(d)
 		return parsed, err == nil
 	case float64:
 		return time.Duration(d * float64(time.Second)), d > 0 && d < 1e9

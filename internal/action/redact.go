@@ -167,13 +167,11 @@ func (r *Redactor) Error(err error) error {
 func Escape(s string, limit int) string {
 	cut := limit > 0 && len(s) > limit
 	if cut {
-		s = s[:limit]
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
+		at := limit
+		for at > max(limit-utf8.UTFMax, 0) && !utf8.RuneStart(s[at]) {
+			at-- // not in the middle of a character
 		}
-		if n := len(s); n > 0 && s[n-1] >= utf8.RuneSelf {
-			s = s[:n-1] // the first byte of a character that was cut
-		}
+		s = s[:at]
 	}
 	if strings.IndexFunc(s, dangerous) >= 0 || !utf8.ValidString(s) {
 		s = escape(s)
