@@ -25,6 +25,7 @@ type mapping struct {
 
 	tags  []string
 	apps  []string
+	words []string
 	traps []string
 	keys  []keyIndex
 
@@ -99,7 +100,7 @@ func (c *condition) holds(m *message) bool {
 
 var fileKeys = []string{"form", "mappings"}
 
-var mappingKeys = []string{"name", "form", "tag", "app", "key", "trap", "match", "match_on", "regexp", "when",
+var mappingKeys = []string{"name", "form", "tag", "app", "word", "key", "trap", "match", "match_on", "regexp", "when",
 	"type", "device", "interface", "time", "sender_id", "severity", "data", "examples"}
 
 // file reads one mapping file.
@@ -195,9 +196,9 @@ func isMappingName(s string) bool {
 }
 
 func (r *reader) finding(m *mapping, keys map[string]*yaml.Node) {
-	allowed := map[string]Form{"tag": Syslog, "app": Syslog, "key": Syslog, "trap": SNMP}
+	allowed := map[string]Form{"tag": Syslog, "app": Syslog, "word": Syslog, "key": Syslog, "trap": SNMP}
 	found := 0
-	for _, k := range []string{"tag", "app", "key", "trap"} {
+	for _, k := range []string{"tag", "app", "word", "key", "trap"} {
 		n := keys[k]
 		if n == nil {
 			continue
@@ -212,6 +213,8 @@ func (r *reader) finding(m *mapping, keys map[string]*yaml.Node) {
 			m.tags = values(r.list(n, k))
 		case "app":
 			m.apps = values(r.list(n, k))
+		case "word":
+			m.words = values(r.list(n, k))
 		case "trap":
 			m.traps = values(r.list(n, k))
 		case "key":
@@ -219,7 +222,7 @@ func (r *reader) finding(m *mapping, keys map[string]*yaml.Node) {
 		}
 	}
 	if found == 0 && m.form != Payload {
-		r.fail(m.node, "nothing to find this mapping by: give it a tag, app or key (syslog) or a trap (snmp)")
+		r.fail(m.node, "nothing to find this mapping by: give it a tag, app, word or key (syslog) or a trap (snmp)")
 	}
 }
 

@@ -77,14 +77,15 @@ type Normalizer struct {
 
 // layer is the index over one set of mappings.
 type layer struct {
-	tags   map[string][]*mapping
+	tags map[string][]*mapping
 	// prefixes are the tags that end in *. There are few; they are gone
 	// through only where the table has nothing.
 	prefixes []tagPrefix
-	apps   map[string][]*mapping
-	traps  map[string][]*mapping
-	groups map[string][]*mapping // payload: by name before the dot
-	keys   []keyedMappings
+	apps     map[string][]*mapping
+	words    map[string][]*mapping
+	traps    map[string][]*mapping
+	groups   map[string][]*mapping // payload: by name before the dot
+	keys     []keyedMappings
 }
 
 type tagPrefix struct {
@@ -177,7 +178,7 @@ func duplicates(ms []*mapping) (errs []error) {
 
 func newLayer(ms []*mapping) *layer {
 	l := &layer{tags: map[string][]*mapping{}, apps: map[string][]*mapping{},
-		traps: map[string][]*mapping{}, groups: map[string][]*mapping{}}
+		words: map[string][]*mapping{}, traps: map[string][]*mapping{}, groups: map[string][]*mapping{}}
 	add := func(index map[string][]*mapping, key string, m *mapping) {
 		if !slices.Contains(index[key], m) {
 			index[key] = append(index[key], m)
@@ -189,6 +190,9 @@ func newLayer(ms []*mapping) *layer {
 		}
 		for _, a := range m.apps {
 			add(l.apps, a, m)
+		}
+		for _, w := range m.words {
+			add(l.words, w, m)
 		}
 		for _, t := range m.traps {
 			add(l.traps, strings.TrimPrefix(t, "."), m)

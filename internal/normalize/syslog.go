@@ -77,6 +77,9 @@ func (n *Normalizer) findSyslog(m *message, res *Result) bool {
 		if m.sys.AppName != "" && n.tryAll(l.apps[m.sys.AppName], m, res) {
 			return true
 		}
+		if len(l.words) > 0 && n.tryAll(l.words[firstWord(m.sys.Text)], m, res) {
+			return true
+		}
 		for i := range l.keys {
 			k := &l.keys[i]
 			if g := m.get(&k.ref); g.ok && n.tryAll(k.values[g.plain()], m, res) {
@@ -85,6 +88,15 @@ func (n *Normalizer) findSyslog(m *message, res *Result) bool {
 		}
 	}
 	return false
+}
+
+// firstWord is the text up to its first space or colon.
+func firstWord(s string) string {
+	s = strings.TrimLeft(s, " ")
+	if i := strings.IndexAny(s, " :\t"); i >= 0 {
+		return s[:i]
+	}
+	return s
 }
 
 func whySyslog(s *syslogmsg.Message) string {

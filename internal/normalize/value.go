@@ -20,7 +20,7 @@ type value struct {
 	from  []ref
 
 	table  map[string]string // lower case key → value
-	except []string // texts that count as none
+	except []string          // texts that count as none
 	def    string
 	hasDef bool
 	upper  bool
