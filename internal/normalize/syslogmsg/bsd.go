@@ -53,7 +53,7 @@ func (p *parser) takeTime() bool {
 	if mark {
 		i++
 	}
-	st, n := scanTime(p.s[i:])
+	st, n := p.timeAt(p.s[i:])
 	if n == 0 {
 		return false
 	}
@@ -67,8 +67,18 @@ func (p *parser) takeTime() bool {
 		return true
 	}
 	p.m.Unsynced = mark
-	p.setTime(&st)
+	p.setTime(st)
 	return true
+}
+
+// timeAt is scanTime at s, a tail of the message. Looking ahead and taking ask
+// for the same place, one after the other.
+func (p *parser) timeAt(s string) (*stamp, int) {
+	if p.peekTail != len(s) || len(s) == 0 {
+		p.peek, p.peekLen = scanTime(s)
+		p.peekTail = len(s)
+	}
+	return &p.peek, p.peekLen
 }
 
 // takeUptime takes the time since start that IOS writes where no clock is
@@ -263,7 +273,7 @@ func (p *parser) hostBeforeHeader(word, rest string) bool {
 		return true
 	}
 	rest = strings.TrimLeft(rest, "*.")
-	_, n := scanTime(rest)
+	_, n := p.timeAt(rest)
 	after := strings.TrimLeft(rest[n:], " ")
 	return n == 0 || strings.HasPrefix(after, ":") || strings.HasPrefix(after, "%")
 }
@@ -312,7 +322,7 @@ func (p *parser) nextIsHeader(s string) bool {
 	if s[0] == '*' || s[0] == '.' {
 		s = s[1:]
 	}
-	_, n := scanTime(s)
+	_, n := p.timeAt(s)
 	return n > 0
 }
 

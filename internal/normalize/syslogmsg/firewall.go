@@ -48,7 +48,7 @@ func (p *parser) fortinet(c string) bool {
 	if !strings.HasPrefix(c, "date=") && !strings.HasPrefix(c, "timestamp=") && !strings.HasPrefix(c, "logver=") && !strings.HasPrefix(c, "time=") && !strings.HasPrefix(c, "devname=") {
 		return false
 	}
-	var date, clock, tz, name, device, id string
+	var date, clock, tz, name, device, id, kind string
 	for rest := c; rest != ""; {
 		var k, v string
 		k, v, rest = nextPair(rest)
@@ -63,14 +63,16 @@ func (p *parser) fortinet(c string) bool {
 			name = v
 		case "devid":
 			device = v
-		case "logid", "log_id":
+		case "logid":
 			id = v
+		case "type":
+			kind = v
 		}
 		if id != "" && tz != "" && name != "" && date != "" && clock != "" {
 			break
 		}
 	}
-	if id == "" || name == "" && device == "" {
+	if id == "" || name == "" && device == "" && kind == "" {
 		return false
 	}
 	m := &p.m
@@ -115,7 +117,8 @@ func nextPair(s string) (key, value, rest string) {
 			return key, s[1 : j+1], s[j+2:]
 		}
 	}
-	if j := strings.IndexByte(s, ' '); j >= 0 {
+	// A space, or a comma where the device is set to CSV.
+	if j := strings.IndexAny(s, " ,"); j >= 0 {
 		return key, s[:j], s[j+1:]
 	}
 	return key, s, ""

@@ -16,8 +16,11 @@ type parser struct {
 	ref time.Time
 
 	stamp     stamp // the last time
-	sawTime   bool  // a time of any kind, "3w2d" too
-	timeColon bool  // a colon ended it, so that no host follows
+	peek      stamp // what timeAt found peekTail bytes before the end
+	peekLen   int
+	peekTail  int
+	sawTime   bool // a time of any kind, "3w2d" too
+	timeColon bool // a colon ended it, so that no host follows
 	sawHost   bool
 	freshTag  bool // a second time came after the host: a second host may follow
 	yearLead  bool // NX-OS: the year stood before the month

@@ -206,6 +206,14 @@ func (p *parser) bracketSequence(s string) {
 func (p *parser) bareTag(c string) {
 	m := &p.m
 	n := tagLen(c)
+	if strings.HasPrefix(c[n:], " [junos@") && isJunosTag(c[:n]) {
+		// Structured text behind a header of RFC 3164, or behind none.
+		m.Tag, m.Format = c[:n], Junos
+		p.i = len(p.s) - len(c) + n + 1
+		p.structuredData()
+		m.Text = p.s[p.i:]
+		return
+	}
 	if n == 0 || n >= len(c) || c[n] != ':' {
 		return
 	}
