@@ -92,7 +92,7 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 		part, err := r.ReadSlice('\n')
 		line = append(line, part...)
 		if len(line) > limit+1 {
-			return line[:200:200], errLongLine
+			return nil, errLongLine
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
