@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func serveTests(mux *handler.Mux, args []string) {
 	mux.Handle("later", func(context.Context, event.Event) (any, error) {
 		return nil, handler.Recoverable(errors.New("busy"), 90*time.Second)
 	})
-	mux.Handle("die", func(context.Context, event.Event) (any, error) { os.Exit(3); return nil, nil })
+	mux.Handle("die", func(context.Context, event.Event) (any, error) { syscall.Exit(3); return nil, nil })
 	mux.Handle("hang", func(context.Context, event.Event) (any, error) { select {} })
 	mux.Handle("slow", func(_ context.Context, e event.Event) (any, error) {
 		_ = os.WriteFile(e.Device, nil, 0o600)
