@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,6 +76,16 @@ func be(mode string, args []string) {
 	case "killed":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "escape": // leaves the group, and keeps stdout open
+		_, _ = os.StartProcess(os.Args[0], []string{os.Args[0], "be:stubborn", "0", args[0]},
+			&os.ProcAttr{Files: []*os.File{nil, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setsid: true}})
+		fmt.Print("left")
+	case "parent": // a Signalbox that is about to die
+		a, err := New(DefaultConfig(), slog.New(slog.DiscardHandler))
+		if err == nil {
+			_, err = a.Do(context.Background(), call(map[string]any{"command": []any{os.Args[0], "be:stubborn", "0", args[0]}}))
+		}
+		fmt.Println(err)
 	case "handler":
 		var mux handler.Mux
 		serveTests(&mux, args)
@@ -289,18 +301,6 @@ func TestEnds(t *testing.T) {
 // TestGroupIsKilled: programs that ignore SIGTERM and have children that do
 // are gone when Do returns.
 func TestGroupIsKilled(t *testing.T) {
-	pids := func(dir string) []int {
-		files, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out []int
-		for _, f := range files {
-			n, _ := strconv.Atoi(f.Name())
-			out = append(out, n)
-		}
-		return out
-	}
 	for _, tt := range []struct {
 		name   string
 		leaves bool
@@ -319,7 +319,7 @@ func TestGroupIsKilled(t *testing.T) {
 				done <- err
 			}()
 			if !tt.leaves {
-				eventually(t, "three processes", func() bool { return len(pids(dir)) == 3 })
+				eventually(t, "three processes", func() bool { return len(pidsIn(t, dir)) == 3 })
 				cancel()
 			}
 			select {
@@ -330,11 +330,61 @@ func TestGroupIsKilled(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("Do does not return")
 			}
-			for _, pid := range pids(dir) {
+			for _, pid := range pidsIn(t, dir) {
 				eventually(t, fmt.Sprintf("%d is gone", pid), func() bool { return gone(pid) })
 			}
 		})
 	}
+}
+
+// pidsIn are the processes that say in a folder that they are there.
+func pidsIn(t *testing.T, dir string) []int {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int
+	for _, f := range files {
+		n, _ := strconv.Atoi(f.Name())
+		out = append(out, n)
+	}
+	return out
+}
+
+// TestWhoLeavesTheGroup: a child that makes a session of its own, as daemons
+// do, lives on, but nobody waits for it.
+func TestWhoLeavesTheGroup(t *testing.T) {
+	a, dir := newExec(t), t.TempDir()
+	began := time.Now()
+	res, err := a.Do(t.Context(), call(map[string]any{"command": []any{self(t), "be:escape", dir}}))
+	if err != nil || res.Output["stdout"] != "left" {
+		t.Errorf("%v, %v", res.Output, err)
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("took %s", took)
+	}
+	eventually(t, "the child", func() bool { return len(pidsIn(t, dir)) == 1 })
+	_ = syscall.Kill(pidsIn(t, dir)[0], syscall.SIGKILL)
+}
+
+// TestCommandsDieWithSignalbox: kill -9 of Signalbox leaves no command behind.
+func TestCommandsDieWithSignalbox(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a child of its parent's death")
+	}
+	dir := t.TempDir()
+	parent := &exec.Cmd{Path: self(t), Args: []string{self(t), "be:parent", dir}}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command", func() bool { return len(pidsIn(t, dir)) == 1 })
+	if pid := pidsIn(t, dir)[0]; gone(pid) {
+		t.Error("the command is gone before its parent")
+	}
+	_ = parent.Process.Kill()
+	_ = parent.Wait()
+	eventually(t, "its end", func() bool { return gone(pidsIn(t, dir)[0]) })
 }
 
 // gone says whether a process is dead, if perhaps not buried: orphans are for
