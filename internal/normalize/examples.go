@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"net/textproto"
 	"reflect"
 	"strconv"
 	"strings"
@@ -80,7 +80,7 @@ func (r *reader) exampleKey(ex *example, key, val *yaml.Node) {
 	case "headers":
 		ex.in.Meta = map[string]string{}
 		r.entries(val, "headers", nil, func(k, v *yaml.Node) {
-			ex.in.Meta[http.CanonicalHeaderKey(k.Value)] = r.text(v, "headers")
+			ex.in.Meta[textproto.CanonicalMIMEHeaderKey(k.Value)] = r.text(v, "headers")
 		})
 	case "trap":
 		t := exampleTrap(ex)

@@ -415,6 +415,35 @@ func (r *reader) checkOutcomes(f dataField, field *schema.Field) {
 	}
 }
 
+// eachRef visits every part of a message that the mapping reads.
+func (m *mapping) eachRef(visit func(*ref)) {
+	if m.matchOn != nil {
+		visit(m.matchOn)
+	}
+	for _, all := range m.when {
+		for i := range all {
+			visit(&all[i].ref)
+		}
+	}
+	vals := []*value{m.typ, m.dev, m.ifc, m.time, m.sender}
+	for _, f := range m.data {
+		vals = append(vals, f.val)
+	}
+	for _, v := range vals {
+		if v == nil {
+			continue
+		}
+		for i := range v.from {
+			visit(&v.from[i])
+		}
+		for i := range v.parts {
+			if v.parts[i].lit == "" {
+				visit(&v.parts[i].ref)
+			}
+		}
+	}
+}
+
 func (m *mapping) plan(typ string, cat *schema.Catalogue) []plan {
 	t, known := cat.Type(typ)
 	var out []plan

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net"
+	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -31,7 +32,7 @@ type ref struct {
 	kind refKind
 	src  string // as written
 	name string
-	sub  string // of a varbind: "", index, name, text, addr
+	sub  string // of a varbind: "", index, name, text, addr; of a header: its canonical name
 	num  int    // capture slot or CSV column
 	path []pathStep
 }
@@ -96,6 +97,7 @@ func (r *ref) compileDotted(space string, form Form) error {
 		r.kind = refKV
 	case "header":
 		r.kind = refHeader
+		r.sub = textproto.CanonicalMIMEHeaderKey(r.name)
 	case "csv":
 		r.kind = refCSV
 		n, err := strconv.Atoi(r.name)
@@ -248,7 +250,11 @@ func (m *message) get(r *ref) got {
 			return got{json: v, ok: true}
 		}
 	case refHeader:
-		return textOf(m.in.Meta[r.name])
+		v, ok := m.in.Meta[r.name]
+		if !ok {
+			v = m.in.Meta[r.sub] // by its canonical name
+		}
+		return textOf(v)
 	case refPeer:
 		return textOf(host(m.in.Peer))
 	}

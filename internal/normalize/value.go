@@ -25,6 +25,7 @@ type value struct {
 	hasDef bool
 	upper  bool
 	lower  bool
+	host   bool // only the host of "host:port"
 }
 
 // part is a stretch of constant text, or a ref where lit is "".
@@ -57,6 +58,9 @@ func (v *value) outcomes() []string {
 // get is the value for the message under work; ok is false where it has none.
 func (v *value) get(m *message) got {
 	g := v.raw(m)
+	if g.ok && v.host {
+		g = textOf(host(g.plain()))
+	}
 	if g.ok && len(v.except) > 0 && containsFold(v.except, g.plain()) {
 		g = got{}
 	}
@@ -125,7 +129,7 @@ func (v *value) lookup(g got) (string, bool) {
 	return to, ok
 }
 
-var valueKeys = []string{"from", "not", "values", "default", "case"}
+var valueKeys = []string{"from", "not", "values", "default", "case", "strip"}
 
 // value reads either form.
 func (r *reader) value(n *yaml.Node, what string, form Form, s *slots) *value {
@@ -156,6 +160,10 @@ func (r *reader) value(n *yaml.Node, what string, form Form, s *slots) *value {
 			v.except = values(r.list(val, what+": not"))
 		case "default":
 			v.def, v.hasDef = r.text(val, what+": default"), true
+		case "strip":
+			if v.host = val.Value == "port"; !v.host {
+				r.fail(val, "%s: strip is port", what)
+			}
 		case "case":
 			v.lower, v.upper = val.Value == "lower", val.Value == "upper"
 			if !v.lower && !v.upper {

@@ -66,6 +66,22 @@ func (n *Normalizer) HasMapping(name string) bool {
 	return false
 }
 
+// Headers lists, by their canonical names, the headers that the mappings of a
+// source read: what the source must keep in Input.Meta.
+func (n *Normalizer) Headers(mapping string) []string {
+	names := map[string]bool{}
+	for _, l := range n.layers {
+		for _, mp := range l.groups[mapping] {
+			mp.eachRef(func(r *ref) {
+				if r.kind == refHeader {
+					names[r.sub] = true
+				}
+			})
+		}
+	}
+	return keysOf(names)
+}
+
 // fieldError is a mistake in a message that needs no mapping; it names the
 // field to the sender.
 func (res *Result) fieldError(field, format string, args ...any) {

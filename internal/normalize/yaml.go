@@ -52,7 +52,10 @@ func (r *reader) parse(src []byte) *yaml.Node {
 		line, col, msg := 1, 1, err.Error()
 		var lerr *yaml.LoadError
 		if errors.As(err, &lerr) && lerr.Mark.Line > 0 {
-			line, col = lerr.Mark.Line, max(1, lerr.Mark.Column)
+			line, col, msg = lerr.Mark.Line, max(1, lerr.Mark.Column), lerr.Message
+			if lerr.ContextMsg != "" {
+				msg = lerr.ContextMsg + ": " + msg
+			}
 		}
 		r.errs = append(r.errs, &PosError{r.file, line, col, strings.TrimPrefix(msg, "yaml: ")})
 		return nil
