@@ -186,6 +186,7 @@ func (w *Worker) obey(d *deadLetter) error {
 	w.mu.Lock()
 	w.dead.remove(d.start.Run)
 	w.open[d.start.Run] = it
+	w.spawn(func() { w.settled(it.acked) })
 	w.mu.Unlock()
 	w.appendEnd(it, []record.Record{{Kind: record.KindRunEnd, RunEnd: &record.RunEnd{
 		Run: d.start.Run, Outcome: record.Discarded, By: d.asked.By, Error: d.asked.Note}}})

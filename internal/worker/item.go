@@ -75,9 +75,7 @@ func (w *Worker) serve(l *lane) {
 				return
 			}
 			w.mu.Unlock()
-			select {
-			case <-last:
-			case <-w.base.Done():
+			if !w.settled(last) {
 				return
 			}
 			last = nil
@@ -89,9 +87,26 @@ func (w *Worker) serve(l *lane) {
 		w.mu.Unlock()
 		it.after = last
 		if !w.execute(it) {
-			return // stopped; what is queued stays journalled as decided
+			// Stopped; what is queued stays journalled as decided. The end of
+			// the run before is still on its way.
+			w.settled(last)
+			return
 		}
 		last = it.acked
+	}
+}
+
+// settled waits until a run's end is durable, and says no when the worker was
+// cut off before.
+func (w *Worker) settled(acked <-chan struct{}) bool {
+	if acked == nil {
+		return true
+	}
+	select {
+	case <-acked:
+		return true
+	case <-w.base.Done():
+		return false
 	}
 }
 

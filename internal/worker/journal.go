@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -72,7 +71,8 @@ func (w *Worker) again(wait time.Duration, err error) bool {
 }
 
 // appendEnd writes the last records of a run and calls w.closed when they are
-// durable. It does not wait.
+// durable. It does not wait; who calls it lives until it.acked is closed or the
+// worker is cut off, so that Drain waits for the answer.
 func (w *Worker) appendEnd(it *item, recs []record.Record) {
 	it.ending.Store(true)
 	end := recs[len(recs)-1].RunEnd
@@ -91,9 +91,7 @@ func (w *Worker) appendEnd(it *item, recs []record.Record) {
 			}
 		})
 	}
-	w.wg.Add(1) // until the answer is there, so that Drain waits for it
 	err := w.cfg.Journal.Append(w.base, record.Journal, recs, func(at []record.Position, err error) {
-		defer w.wg.Done()
 		if err != nil {
 			retry(err)
 			return
@@ -101,10 +99,7 @@ func (w *Worker) appendEnd(it *item, recs []record.Record) {
 		done(at)
 	})
 	if err != nil {
-		defer w.wg.Done()
-		if !errors.Is(err, context.Canceled) {
-			retry(err)
-		}
+		retry(err)
 	}
 }
 

@@ -165,8 +165,7 @@ type Worker struct {
 	slots chan struct{}            // one for each attempt under way
 	kinds map[string]chan struct{} // the same by action
 
-	stop     chan struct{} // closed by Drain: nothing new begins
-	stopOnce sync.Once
+	stop chan struct{} // closed by Drain: nothing new begins
 	// base is the parent of every attempt; Drain cancels it at its limit. It
 	// lives here because runs outlive the call that brought them.
 	base   context.Context
@@ -339,10 +338,18 @@ func (w *Worker) enqueue(it *item) {
 	} else {
 		l = &lane{key: key, queue: []*item{it}}
 		w.lanes[key] = l
+		w.spawn(func() { w.serve(l) })
 		w.mu.Unlock()
-		w.wg.Go(func() { w.serve(l) })
 	}
 	w.changed(it)
+}
+
+// spawn starts a goroutine that Drain waits for, unless the worker has stopped.
+// It is called with mu held, so that none is added while Drain waits.
+func (w *Worker) spawn(f func()) {
+	if !w.stopping() {
+		w.wg.Go(f)
+	}
 }
 
 // Drain stops the worker: no step begins any more, those under way may end
@@ -350,7 +357,11 @@ func (w *Worker) enqueue(it *item) {
 // for the next start. It returns ctx's error when attempts had to be cut off or
 // would not end.
 func (w *Worker) Drain(ctx context.Context) error {
-	w.stopOnce.Do(func() { close(w.stop) })
+	w.mu.Lock()
+	if !w.stopping() {
+		close(w.stop)
+	}
+	w.mu.Unlock()
 	done := make(chan struct{})
 	go func() { w.wg.Wait(); close(done) }()
 	select {
