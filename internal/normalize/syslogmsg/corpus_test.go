@@ -154,3 +154,38 @@ func TestCorpusSC4S(t *testing.T) {
 		})
 	}
 }
+
+func TestCorpusElastic(t *testing.T) {
+	var clock, tag, host, count, text share
+	for _, c := range corpus(t, "elastic-LICENCE-ELv2.jsonl") {
+		var e *struct {
+			Time     *string `json:"@timestamp"`
+			Facility string  `json:"facility_mnemonic"`
+			Code     string
+			Hostname *string
+			Count    *uint64 `json:"message_count"`
+			Message  string
+		}
+		if err := json.Unmarshal(c.Expected, &e); err != nil || e == nil || e.Code == "" {
+			continue
+		}
+		m := Parse(c.bytes(), corpusTime)
+		facility, _, mnemonic, _ := SplitTag(m.Tag)
+		tag.check(t, c.ID, "tag", facility+" "+mnemonic, e.Facility+" "+e.Code)
+		text.check(t, c.ID, "text", m.Text, e.Message)
+		if e.Time != nil {
+			clock.check(t, c.ID, "time", m.Timestamp.Format("2006-01-02T15:04:05.000Z"), *e.Time)
+		}
+		if e.Hostname != nil {
+			host.check(t, c.ID, "host", m.Hostname, *e.Hostname)
+		}
+		if e.Count != nil {
+			count.check(t, c.ID, "sequence", strconv.FormatUint(m.Sequence, 10), strconv.FormatUint(*e.Count, 10))
+		}
+	}
+	tag.atLeast(t, "tag", 100)
+	text.atLeast(t, "text", 100)
+	clock.atLeast(t, "time", 100)
+	host.atLeast(t, "host", 100)
+	count.atLeast(t, "sequence", 100)
+}

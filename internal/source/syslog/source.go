@@ -8,6 +8,11 @@
 // has it; what was in flight when the process is killed is lost. Over UDP the
 // kernel's buffer bridges a while, and what it drops is read from it and
 // reported.
+//
+// Messages are not parsed here (normalize.Input.Parsed stays nil): parsing
+// costs half a microsecond, emit is called by as many goroutines as there are
+// connections, and over UDP the goroutine that empties the kernel's buffer
+// must do nothing else.
 package syslog
 
 import (

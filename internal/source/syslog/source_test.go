@@ -3,20 +3,10 @@ package syslog
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -26,108 +16,6 @@ import (
 	"signalbox/internal/source"
 	"signalbox/internal/source/sourcetest"
 )
-
-const within = 10 * time.Second
-
-// places gives the address of each listener once it is there.
-type places struct {
-	mu sync.Mutex
-	at map[string]string
-	ch chan struct{}
-}
-
-func (p *places) tell(network, address string) {
-	p.mu.Lock()
-	p.at[network] = address
-	close(p.ch)
-	p.ch = make(chan struct{})
-	p.mu.Unlock()
-}
-
-func (p *places) wait(network string) string {
-	for end := time.After(within); ; {
-		p.mu.Lock()
-		at, ch := p.at[network], p.ch
-		p.mu.Unlock()
-		if at != "" {
-			return at
-		}
-		select {
-		case <-ch:
-		case <-end:
-			return "no listener for " + network
-		}
-	}
-}
-
-// sender is a device that speaks one transport. It dials when it first sends.
-type sender struct {
-	t       *testing.T
-	network string
-	places  *places
-	tls     *tls.Config
-	counted bool
-
-	conn net.Conn
-}
-
-func (s *sender) dial() net.Conn {
-	if s.conn != nil {
-		return s.conn
-	}
-	at := s.places.wait(s.network)
-	var err error
-	switch s.network {
-	case "tls":
-		s.conn, err = tls.Dial("tcp", at, s.tls)
-	default:
-		s.conn, err = net.Dial(s.network, at)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return s.conn
-}
-
-func (s *sender) Send(payload []byte) {
-	c := s.dial()
-	switch {
-	case s.network == "udp":
-	case s.counted:
-		payload = fmt.Appendf(nil, "%d %s", len(payload), payload)
-	default:
-		payload = append(bytes.Clone(payload), '\n')
-	}
-	if _, err := c.Write(payload); err != nil {
-		s.t.Errorf("send by %s: %v", s.network, err)
-	}
-}
-
-func (s *sender) Acked() int { return 0 }
-
-func (s *sender) Close() {
-	if s.conn != nil {
-		_ = s.conn.Close()
-	}
-}
-
-func line(marker string) []byte {
-	return fmt.Appendf(nil, "<189>45: %s: Nov 24 10:00:00.123 CET: %%LINK-3-UPDOWN: Interface GigabitEthernet0/1, changed state to down", marker)
-}
-
-// setUp makes a source on loopback ports that the system chooses.
-func setUp(t *testing.T, env source.Env, change func(*Config)) (*Source, *places) {
-	t.Helper()
-	p := &places{at: map[string]string{}, ch: make(chan struct{})}
-	env.Listening = p.tell
-	cfg := DefaultConfig()
-	change(&cfg)
-	s, err := build(env, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, p
-}
 
 func TestSuite(t *testing.T) {
 	files := certificates(t)
@@ -171,62 +59,6 @@ func hasIPv6() bool {
 	return err == nil
 }
 
-// running is a source at work for one test.
-type running struct {
-	log      *sourcetest.Log
-	counters *sourcetest.Counters
-	health   *sourcetest.Health
-	places   *places
-	stop     func()
-}
-
-func start(t *testing.T, change func(*Config)) *running {
-	t.Helper()
-	return startWith(t, change, func(*Source) {})
-}
-
-func startWith(t *testing.T, change func(*Config), adjust func(*Source)) *running {
-	t.Helper()
-	r := &running{log: &sourcetest.Log{}, counters: &sourcetest.Counters{}, health: &sourcetest.Health{}}
-	env := source.Env{Name: "campus", Counters: r.counters, Health: r.health.Set}
-	s, p := setUp(t, env, change)
-	adjust(s)
-	r.places = p
-	ctx, cancel := context.WithCancel(context.Background())
-	end := make(chan error, 1)
-	go func() { end <- s.Run(ctx, r.log.Emit) }()
-	var once sync.Once
-	r.stop = func() {
-		once.Do(func() {
-			cancel()
-			r.log.Release()
-			select {
-			case err := <-end:
-				if err != nil {
-					t.Errorf("Run: %v", err)
-				}
-			case <-time.After(within):
-				t.Error("Run did not return")
-			}
-		})
-	}
-	t.Cleanup(r.stop)
-	return r
-}
-
-func (r *running) durable() (out []string) {
-	for _, in := range r.log.Durable() {
-		out = append(out, string(in.Raw))
-	}
-	return out
-}
-
-func (r *running) wait(t *testing.T, n int) []string {
-	t.Helper()
-	sourcetest.Wait(t, within, fmt.Sprintf("%d messages in the log", n), func() bool { return len(r.log.Durable()) >= n })
-	return r.durable()
-}
-
 func tcp(c *Config)   { c.TCP = "127.0.0.1:0" }
 func dgram(c *Config) { c.UDP = "127.0.0.1:0" }
 
@@ -242,7 +74,7 @@ func TestDatagramIsOneMessage(t *testing.T) {
 	if got[0] != "<13>two\nlines\x00" || got[1] != "\x00\xff\xfe garbage" {
 		t.Errorf("got %q", got[:2])
 	}
-	last := r.log.Durable()[2]
+	last := r.log.Seen()[2]
 	if len(last.Raw) != 480 || last.Meta["truncated"] == "" {
 		t.Errorf("too long a datagram: %d bytes kept, meta %v", len(last.Raw), last.Meta)
 	}
@@ -261,7 +93,7 @@ func TestTooLongIsCutAndMarked(t *testing.T) {
 	if len(got[0]) != 480 || got[1] != "<13>after" {
 		t.Errorf("%d bytes, then %q", len(got[0]), got[1])
 	}
-	if r.log.Durable()[0].Meta["truncated"] == "" || r.log.Durable()[1].Meta != nil {
+	if r.log.Seen()[0].Meta["truncated"] == "" || r.log.Seen()[1].Meta != nil {
 		t.Error("the mark is missing, or on the wrong message")
 	}
 }
@@ -326,7 +158,8 @@ func TestLostAnswerIsSentAgain(t *testing.T) {
 			for i := range 50 {
 				s.Send(line(sourcetest.Marker(i)))
 			}
-			all := strings.Join(r.wait(t, 50), "\n")
+			r.wait(t, 50)
+			all := strings.Join(r.durable(), "\n")
 			for i := range 50 {
 				if !strings.Contains(all, sourcetest.Marker(i)) {
 					t.Errorf("message %d is lost", i)
@@ -469,65 +302,6 @@ func TestStopReadsWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestTLSRefusesStrangers(t *testing.T) {
-	files := certificates(t)
-	r := start(t, func(c *Config) {
-		c.TLS = &TLSConfig{Listen: "127.0.0.1:0", Cert: files.cert, Key: files.key, ClientCA: files.ca}
-	})
-	at := r.places.wait("tls")
-	for name, cfg := range map[string]*tls.Config{
-		"no certificate": {RootCAs: files.client.RootCAs, ServerName: "127.0.0.1"},
-		"TLS 1.1":        {RootCAs: files.client.RootCAs, Certificates: files.client.Certificates, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
-	} {
-		c, err := tls.Dial("tcp", at, cfg)
-		if err == nil {
-			// In TLS 1.3 the server's no comes with the first read.
-			_, _ = c.Write([]byte("<13>stranger\n"))
-			_ = c.SetReadDeadline(time.Now().Add(within))
-			_, err = c.Read(make([]byte, 1))
-			_ = c.Close()
-		}
-		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: let in (%v)", name, err)
-		}
-	}
-	plain := &sender{t: t, network: "tcp", places: &places{at: map[string]string{"tcp": at}, ch: make(chan struct{})}}
-	plain.Send([]byte("<13>plain text to a TLS port"))
-	plain.Close()
-	good := &sender{t: t, network: "tls", places: r.places, tls: files.client}
-	defer good.Close()
-	good.Send([]byte("<13>friend"))
-	if got := r.wait(t, 1); len(got) != 1 || got[0] != "<13>friend" {
-		t.Errorf("got %q", got)
-	}
-}
-
-func TestRenewedCertificateIsTaken(t *testing.T) {
-	one, two := certificates(t), certificates(t)
-	r := start(t, func(c *Config) { c.TLS = &TLSConfig{Listen: "127.0.0.1:0", Cert: one.cert, Key: one.key} })
-	at := r.places.wait("tls")
-	for from, to := range map[string]string{two.cert: one.cert, two.key: one.key} {
-		b, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(to, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		later := time.Now().Add(time.Hour)
-		if err := os.Chtimes(to, later, later); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sourcetest.Wait(t, within, "the new certificate is shown", func() bool {
-		c, err := tls.Dial("tcp", at, &tls.Config{RootCAs: two.client.RootCAs})
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
-}
-
 // TestLogger sends with the logger(1) of util-linux.
 func TestLogger(t *testing.T) {
 	logger, err := exec.LookPath("logger")
@@ -595,67 +369,4 @@ func TestPortInUse(t *testing.T) {
 	if err := s.Run(t.Context(), log.Emit); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("Run on a port in use: %v", err)
 	}
-}
-
-// pki is a CA, a server's pair and a client's configuration.
-type pki struct {
-	ca, cert, key string
-	client        *tls.Config
-}
-
-func certificates(t *testing.T) pki {
-	t.Helper()
-	dir := t.TempDir()
-	p := pki{ca: filepath.Join(dir, "ca.crt"), cert: filepath.Join(dir, "server.crt"), key: filepath.Join(dir, "server.key")}
-	caKey, caCert := issue(t, nil, nil, "ca", p.ca, "")
-	issue(t, caCert, caKey, "server", p.cert, p.key)
-	issue(t, caCert, caKey, "client", filepath.Join(dir, "c.crt"), filepath.Join(dir, "c.key"))
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "c.crt"), filepath.Join(dir, "c.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(caCert)
-	p.client = &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}
-	return p
-}
-
-func issue(t *testing.T, ca *x509.Certificate, caKey *ecdsa.PrivateKey, name, certFile, keyFile string) (*ecdsa.PrivateKey, *x509.Certificate) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if ca == nil {
-		tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.KeyUsage = true, true, x509.KeyUsageCertSign
-		ca, caKey = tmpl, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca, &key.PublicKey, caKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(file, kind string, der []byte) {
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(certFile, "CERTIFICATE", der)
-	if keyFile != "" {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(keyFile, "PRIVATE KEY", der)
-	}
-	return key, cert
 }
