@@ -65,7 +65,7 @@ func (a *app) root() *cobra.Command {
 		Use:           "signalbox",
 		Short:         "React to what the network says",
 		Long:          "Signalbox takes events from webhooks, message brokers, SNMP traps and syslog,\nlogs them for good, and runs what your rules say.",
-		Version:       Version,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -14,11 +14,11 @@ import (
 
 // runLine is what the list of runs shows of one.
 type runLine struct {
-	ID      string    `json:"id"`
+	ID      string    `json:"run"`
 	Rule    string    `json:"rule"`
 	Device  string    `json:"device"`
-	State   string    `json:"state"`
-	Started time.Time `json:"started"`
+	State   string    `json:"status"`
+	Started time.Time `json:"begun"`
 	Ended   time.Time `json:"ended"`
 	Error   string    `json:"error"`
 	Replay  bool      `json:"replay"`
@@ -78,6 +78,10 @@ func (a *app) printRun(line []byte) error {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return err
 	}
+	at := "                    –  "
+	if !r.Started.IsZero() {
+		at = r.Started.Local().Format("2006-01-02 15:04:05.000")
+	}
 	mark := ""
 	if r.Replay {
 		mark = " (replay)"
@@ -85,7 +89,7 @@ func (a *app) printRun(line []byte) error {
 	if r.DryRun {
 		mark = " (dry run)"
 	}
-	_, err := fmt.Fprintf(a.out, "%s  %-10s %-24s %-20s %-26s %s%s\n", r.Started.Local().Format("2006-01-02 15:04:05.000"),
+	_, err := fmt.Fprintf(a.out, "%s  %-10s %-24s %-20s %-26s %s%s\n", at,
 		r.State, clean(r.Rule), clean(r.Device), r.ID, clean(r.Error), mark)
 	return err
 }

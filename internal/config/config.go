@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v4"
-
 	"signalbox/internal/secret"
 )
 
@@ -25,7 +23,7 @@ type Config struct {
 	HTTP      HTTP                  `yaml:"http"`
 	NATS      NATS                  `yaml:"nats"`
 	Log       Log                   `yaml:"log"`
-	Sources   map[string]*yaml.Node `yaml:"sources"`
+	Sources   map[string]Section    `yaml:"sources"`
 	Inventory []string              `yaml:"inventory"`
 	Rules     Paths                 `yaml:"rules"`
 	Mappings  Paths                 `yaml:"mappings"`
@@ -33,8 +31,8 @@ type Config struct {
 	MIBs      string                `yaml:"mibs"`
 	Dedup     Dedup                 `yaml:"dedup"`
 	Secrets   map[string]secret.Ref `yaml:"secrets"`
-	Actions   map[string]*yaml.Node `yaml:"actions"`
-	Handlers  *yaml.Node            `yaml:"handlers"`
+	Actions   map[string]Section    `yaml:"actions"`
+	Handlers  Section               `yaml:"handlers"`
 	Workers   Workers               `yaml:"workers"`
 	Drain     Duration              `yaml:"drain"` // how long a stop may take
 
@@ -73,6 +71,14 @@ type Log struct {
 	QueueRecords   int      `yaml:"queue_records"`
 	QueueBytes     Size     `yaml:"queue_bytes"`
 	PublishTimeout Duration `yaml:"publish_timeout"`
+	// AcceptDamage are stretches whose loss a person has accepted.
+	AcceptDamage []Stretch `yaml:"accept_damage"`
+}
+
+// Stretch is a stretch of the log's sequences, both ends included.
+type Stretch struct {
+	From uint64 `yaml:"from"`
+	To   uint64 `yaml:"to"`
 }
 
 // Dedup is the global window; rules may have their own. By nil means device,
@@ -82,7 +88,6 @@ type Dedup struct {
 	By         []string `yaml:"by"`
 	Within     Duration `yaml:"within"`
 	Redelivery Duration `yaml:"redelivery"` // how long a sender's id is remembered
-	MaxKeys    int      `yaml:"max_keys"`
 }
 
 // Workers bounds what runs at once.
@@ -105,7 +110,7 @@ func Default() Config {
 			QueueBytes:     64 << 20,
 			PublishTimeout: Duration(5 * time.Second),
 		},
-		Dedup:                Dedup{Within: Duration(time.Minute), Redelivery: Duration(24 * time.Hour), MaxKeys: 1_000_000},
+		Dedup:                Dedup{Within: Duration(time.Minute), Redelivery: Duration(time.Hour)},
 		Workers:              Workers{Concurrency: 256, Pending: 20_000},
 		Drain:                Duration(10 * time.Second),
 		UnconfiguredWebhooks: "loopback",

@@ -54,17 +54,18 @@ func parseYAML(path string, data []byte) (*yaml.Node, Problems) {
 	return root, interpolate(path, root)
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+)(?:, column (\d+))?: `)
+// yamlLine is where the library says the place: "line 3, column 5: " or
+// "… at L3.C5: ".
+var yamlLine = regexp.MustCompile(`^(?:.* at L(\d+)\.C(\d+)|.*line (\d+)(?:, column (\d+))?): `)
 
 func yamlProblem(path string, err error) Problem {
 	p := Problem{File: path, Message: strings.TrimPrefix(err.Error(), "yaml: ")}
-	if m := yamlLine.FindStringSubmatchIndex(p.Message); m != nil {
-		_, _ = fmt.Sscan(p.Message[m[2]:m[3]], &p.Line)
-		p.Col = 1
-		if m[4] >= 0 {
-			_, _ = fmt.Sscan(p.Message[m[4]:m[5]], &p.Col)
+	if m := yamlLine.FindStringSubmatch(p.Message); m != nil {
+		_, _ = fmt.Sscan(m[1]+m[3], &p.Line)
+		if _, err := fmt.Sscan(m[2]+m[4], &p.Col); err != nil {
+			p.Col = 1
 		}
-		p.Message = p.Message[:m[0]] + p.Message[m[1]:]
+		p.Message = p.Message[len(m[0]):]
 	}
 	return p
 }

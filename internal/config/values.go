@@ -86,3 +86,13 @@ func (p *Paths) UnmarshalYAML(n *yaml.Node) error {
 	*p = list
 	return nil
 }
+
+// Section is a part of the file whose shape another package owns, as it stands.
+// Its Node is nil where the file has none.
+type Section struct{ Node *yaml.Node }
+
+// UnmarshalYAML keeps the node.
+func (s *Section) UnmarshalYAML(n *yaml.Node) error {
+	s.Node = n
+	return nil
+}

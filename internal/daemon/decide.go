@@ -54,7 +54,7 @@ type verdict struct {
 func newDecider(l *eventlog.Log, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
 	d := &decider{log: l, engine: engine.New(load), state: state, metrics: m, logger: logger}
 	last, err := l.Last(context.Background(), record.Decisions)
-	if err != nil && !errors.Is(err, eventlog.ErrEmpty) {
+	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 		return nil, fmt.Errorf("the last decision: %w", err)
 	}
 	if err == nil {

@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Everything in the state folder is a fold over the log: it can be thrown away
@@ -66,4 +69,41 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// keepBundles is how many rule sets are kept as files.
+const keepBundles = 64
+
+// list gives the kinds that begin with prefix, the newest first, and removes
+// those beyond keepBundles.
+func (d stateDir) list(prefix string) ([]string, error) {
+	entries, err := os.ReadDir(string(d))
+	if err != nil {
+		return nil, err
+	}
+	type aged struct {
+		name string
+		at   int64
+	}
+	var found []aged
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasPrefix(name, prefix) || strings.HasSuffix(name, ".old") || strings.HasSuffix(name, ".new") {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			found = append(found, aged{name, info.ModTime().UnixNano()})
+		}
+	}
+	slices.SortFunc(found, func(a, b aged) int { return cmp.Compare(b.at, a.at) })
+	var names []string
+	for i, f := range found {
+		if i >= keepBundles {
+			_ = os.Remove(filepath.Join(string(d), f.name))
+			_ = os.Remove(filepath.Join(string(d), f.name+".old"))
+			continue
+		}
+		names = append(names, f.name)
+	}
+	return names, nil
 }

@@ -4,10 +4,10 @@ package intake
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"signalbox/internal/eventlog"
 	"signalbox/internal/normalize"
 	"signalbox/internal/record"
+	"signalbox/internal/schema"
 	"signalbox/internal/source"
 )
 
@@ -38,24 +39,30 @@ type Observer interface {
 
 // Intake is the way in. It is safe for many goroutines at once.
 type Intake struct {
-	log        Log
-	obs        Observer
-	normalizer atomic.Pointer[normalize.Normalizer]
-	closed     atomic.Bool
+	log    Log
+	obs    Observer
+	edge   atomic.Pointer[Edge]
+	closed atomic.Bool
+}
+
+// Edge is what messages pass on their way in.
+type Edge struct {
+	Normalizer *normalize.Normalizer
+	Catalogue  *schema.Catalogue
 }
 
 // New returns an intake that writes to log.
-func New(log Log, n *normalize.Normalizer, obs Observer) *Intake {
+func New(log Log, e Edge, obs Observer) *Intake {
 	in := &Intake{log: log, obs: obs}
-	in.normalizer.Store(n)
+	in.SetEdge(e)
 	return in
 }
 
-// SetNormalizer changes the mappings for what comes in from now on.
-func (in *Intake) SetNormalizer(n *normalize.Normalizer) { in.normalizer.Store(n) }
+// SetEdge changes mappings and event types for what comes in from now on.
+func (in *Intake) SetEdge(e Edge) { in.edge.Store(&e) }
 
-// Normalizer is the one in use.
-func (in *Intake) Normalizer() *normalize.Normalizer { return in.normalizer.Load() }
+// Edge is the one in use.
+func (in *Intake) Edge() Edge { return *in.edge.Load() }
 
 // Close refuses what comes from now on, as a part of an orderly stop.
 func (in *Intake) Close() { in.closed.Store(true) }
@@ -65,7 +72,7 @@ func (in *Intake) Emit(ctx context.Context, batch []normalize.Input, done func([
 	if in.closed.Load() {
 		return fmt.Errorf("%w: Signalbox is stopping", source.ErrUnavailable)
 	}
-	n := in.normalizer.Load()
+	n := in.edge.Load().Normalizer
 	recs := make([]record.Record, len(batch))
 	receipts := make([]source.Receipt, len(batch))
 	for i := range batch {
@@ -81,33 +88,47 @@ func (in *Intake) Emit(ctx context.Context, batch []normalize.Input, done func([
 	return classify(err)
 }
 
-// EmitEvent takes an event that Signalbox made itself (the emit action) and
-// waits until it is on disk.
+// RejectedError says that an event of ours failed its schema. It is in the log
+// as rejected.
+type RejectedError struct {
+	ID     event.ID
+	Reason string
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("event %s was rejected: %s", e.ID, e.Reason)
+}
+
+// EmitEvent takes an event that Signalbox made itself (emitted, or put back) and
+// waits until it is on disk. One that fails its schema is logged as rejected,
+// and the error is a *RejectedError.
 func (in *Intake) EmitEvent(ctx context.Context, ev event.Event) (event.ID, error) {
-	now := time.Now()
-	ev.ID = newID()
+	name(&ev)
 	if ev.Received.IsZero() {
-		ev.Received = now
-	}
-	if ev.TraceParent == "" {
-		ev.TraceParent = NewTraceParent()
+		ev.Received = time.Now()
 	}
 	rec := record.Record{Kind: record.KindEvent, Event: &ev}
-	if err := in.normalizer.Load().Validate(&ev); err != nil {
-		return "", fmt.Errorf("emit %s: %w", ev.Type, err)
+	var rejected error
+	if err := in.edge.Load().Catalogue.Validate(&ev); err != nil {
+		rejected = &RejectedError{ID: ev.ID, Reason: err.Error()}
+		rec = record.Record{Kind: record.KindRejected, Rejected: &record.Rejected{Event: ev, Reason: err.Error()}}
 	}
 	wait := make(chan error, 1)
 	recs := []record.Record{rec}
 	err := in.log.Append(ctx, record.Events, recs, func(_ []record.Position, err error) {
-		in.settle(recs, make([]source.Receipt, 1), err)
+		in.settle(recs, nil, err)
 		wait <- err
 	})
 	if err != nil {
+		in.obs.Lost(ev.Source, 1)
 		return "", classify(err)
 	}
 	select {
 	case err := <-wait:
-		return ev.ID, classify(err)
+		if err != nil {
+			return "", classify(err)
+		}
+		return ev.ID, rejected
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
@@ -115,17 +136,31 @@ func (in *Intake) EmitEvent(ctx context.Context, ev event.Event) (event.ID, erro
 
 func (in *Intake) record(input *normalize.Input, res normalize.Result) record.Record {
 	ev := res.Event
-	ev.ID = newID()
-	if ev.TraceParent == "" {
-		ev.TraceParent = NewTraceParent()
-	}
+	name(&ev)
 	if res.Unparsed {
 		in.obs.Unparsed(input.Source, input.Peer)
 	}
 	if res.Reject != "" {
+		keepHow(&ev, input)
 		return record.Record{Kind: record.KindRejected, Rejected: &record.Rejected{Event: ev, Reason: res.Reject}}
 	}
 	return record.Record{Kind: record.KindEvent, Event: &ev}
+}
+
+// MetaForm and MetaMapping are the keys of event.Meta under which a rejected
+// event keeps how it was read, so that it can be read again.
+const (
+	MetaForm    = "signalbox-form"
+	MetaMapping = "signalbox-mapping"
+)
+
+func keepHow(ev *event.Event, in *normalize.Input) {
+	meta := map[string]string{MetaForm: string(in.Form)}
+	maps.Copy(meta, in.Meta)
+	if in.Mapping != "" {
+		meta[MetaMapping] = in.Mapping
+	}
+	ev.Meta = meta
 }
 
 func idOf(r *record.Record) event.ID {
@@ -164,23 +199,26 @@ func classify(err error) error {
 		return nil
 	case errors.Is(err, eventlog.ErrUnavailable):
 		return fmt.Errorf("%w: %w", source.ErrUnavailable, err)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, eventlog.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: the log takes no more at present", source.ErrBusy)
 	}
 	return fmt.Errorf("%w: %w", source.ErrUnavailable, err)
 }
 
-func newID() event.ID { return event.ID(uuid.Must(uuid.NewV7()).String()) }
-
-// NewTraceParent starts a W3C trace (version 00, not sampled).
-func NewTraceParent() string {
-	var b [24]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand
+// name gives an event its id and, where its sender started no trace, a trace of
+// its own: a W3C trace context (version 00, not sampled) whose trace id is the
+// event's id, so that one leads to the other.
+func name(ev *event.Event) {
+	id := uuid.Must(uuid.NewV7())
+	ev.ID = event.ID(id.String())
+	if ev.TraceParent != "" {
+		return
+	}
 	var out [55]byte
 	copy(out[:], "00-")
-	hex.Encode(out[3:35], b[:16])
+	hex.Encode(out[3:35], id[:])
 	out[35] = '-'
-	hex.Encode(out[36:52], b[16:])
+	hex.Encode(out[36:52], id[8:]) // the random half
 	copy(out[52:], "-00")
-	return string(out[:])
+	ev.TraceParent = string(out[:])
 }
