@@ -25,6 +25,9 @@ func (p *parser) header() {
 			}
 			return
 		}
+		if p.takeOrigin() {
+			continue
+		}
 		if !p.takeTime() && !p.takeUptime() && !p.takeCounter() && !p.takeNode() && !p.takeWord() {
 			return
 		}
@@ -132,6 +135,18 @@ func (p *parser) takeSequence(n int) {
 		}
 	}
 	p.i += n
+}
+
+// takeOrigin passes over the structured data that IOS can be told to put before
+// its time: `[syslog@9 s_sn="46"]: `.
+func (p *parser) takeOrigin() bool {
+	if !strings.HasPrefix(p.s[p.i:], "[syslog@9 ") {
+		return false
+	}
+	_, _, end := countElements(p.s, p.i)
+	ok := end > p.i
+	p.i = end
+	return ok
 }
 
 // sequenceLen is the length of "45:" at the start of s, or 0.

@@ -43,7 +43,7 @@ func Parse(raw []byte, received time.Time) Message {
 		p.header()
 		m.Content = p.s[p.i:]
 		p.takeTag()
-		if p.why == "" && m.Timestamp.IsZero() && !p.sawTime && m.Tag == "" && m.AppName == "" {
+		if p.why == "" && m.Timestamp.IsZero() && !p.sawTime && m.Tag == "" && m.AppName == "" && m.Format == Unknown {
 			p.why = "no time, tag or process name"
 		}
 	}

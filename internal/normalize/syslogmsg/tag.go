@@ -56,6 +56,9 @@ func (p *parser) takeTag() {
 	if m.Format == Unknown && junosDaemons[m.AppName] && m.ProcID != "" {
 		m.Format = Junos
 	}
+	if m.Tag == "" && m.Format == Unknown && m.ProcID == "" && c[0] != '%' {
+		p.lateTag(c)
+	}
 	if m.Format == Junos && len(m.Hostname) > 4 && (m.Hostname[:3] == "re0" || m.Hostname[:3] == "re1") && (m.Hostname[3] == '.' || m.Hostname[3] == '-') {
 		// The routing engine is part of the device, not another device.
 		m.Node, m.Hostname = m.Hostname[:3], m.Hostname[4:]
@@ -99,6 +102,37 @@ func (p *parser) percentTag(c string) {
 		m.Severity = severity
 	}
 	p.guessCisco(facility, mnemonic)
+}
+
+// farTag is how far into the text a tag is looked for.
+const farTag = 200
+
+// lateTag finds a tag of Cisco's form behind a header that is not understood:
+// AireOS writes "wlc1: *dot1xMsgTask: Nov 24 10:00:00.123: %DOT1X-3-..: ".
+func (p *parser) lateTag(c string) {
+	i := strings.Index(c[:min(len(c), farTag)], ": %")
+	if i < 0 {
+		return
+	}
+	tail := c[i+2:]
+	n := tagLen(tail[1:])
+	if _, _, _, ok := SplitTag(tail[1 : 1+n]); !ok || !strings.HasPrefix(strings.TrimLeft(tail[1+n:], " "), ":") {
+		return
+	}
+	m := &p.m
+	if m.Hostname == "" && !p.sawTime {
+		m.Hostname, m.AppName = m.AppName, ""
+	}
+	if j := strings.Index(c[:i], ": "); j > 0 && c[0] == '*' && m.AppName == "" {
+		m.AppName = c[1:j]
+		if st, k := scanTime(c[j+2:]); k > 0 && !p.sawTime {
+			p.setTime(&st)
+		}
+	}
+	p.percentTag(tail)
+	if m.Format == EOS {
+		m.Format = CiscoIOS
+	}
 }
 
 // guessCisco tells the systems apart that write %FACILITY-SEVERITY-MNEMONIC.
