@@ -62,7 +62,7 @@ func (n *Names) varbind(oid string, v gosnmp.SnmpPDU) Varbind {
 	case gosnmp.Opaque:
 		out.Kind = "opaque"
 		if b, ok := v.Value.([]byte); ok {
-			out.Value, out.Text = b, hexOctets(b)
+			out.Value, out.Text = b, showOctets(nil, b)
 		}
 	case gosnmp.Null, gosnmp.NoSuchObject, gosnmp.NoSuchInstance, gosnmp.EndOfMibView:
 		out.Kind = "null"

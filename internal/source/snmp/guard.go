@@ -232,6 +232,9 @@ func (r *run) take(d datagram) (in normalize.Input, a *answer, ok bool) {
 	if m.pdu[0] != pduInform {
 		return in, nil, true
 	}
+	if _, err := responsePDU(m.pdu); err != nil {
+		return in, nil, true // kept, but there is no request id to answer to
+	}
 	in.SenderID = informID(d, m)
 	a = &answer{to: d.from, sock: d.sock, m: m, user: u, key: in.SenderID}
 	if !r.takeOff(a) {

@@ -144,7 +144,7 @@ func (m *message) raw() []byte {
 }
 
 // snmpTrapCommunity.0 (RFC 3584), as an element of BER.
-var trapCommunity = []byte{tagOID, 10, 0x2b, 6, 1, 6, 3, 18, 1, 4, 0}
+var trapCommunity = []byte{tagOID, 9, 0x2b, 6, 1, 6, 3, 18, 1, 4, 0}
 
 func blankCommunities(b []byte) {
 	for {

@@ -188,6 +188,7 @@ func checkLinkDown(t *testing.T, in normalize.Input) {
 }
 
 func TestCommunities(t *testing.T) {
+	t.Parallel()
 	r := start(t, Config{Communities: []secret.Ref{secret.New("canary-7f1e"), secret.New("second")}}, false)
 	for _, v := range []string{"-v1", "-v2c"} {
 		args := append([]string{v, "-c", "canary-7f1e", r.addr}, linkDown...)
@@ -242,6 +243,7 @@ func v3User(auth, priv string) (User, []string) {
 const senderEngine = "0x8000000001020304"
 
 func TestV3Matrix(t *testing.T) {
+	t.Parallel()
 	var users []User
 	var all [][]string
 	for _, auth := range []string{"", "MD5", "SHA", "SHA224", "SHA256", "SHA384", "SHA512"} {
@@ -291,6 +293,7 @@ func TestV3Matrix(t *testing.T) {
 // TestLevels sends with every level as every user: nothing weaker than the
 // user's level may come in.
 func TestLevels(t *testing.T) {
+	t.Parallel()
 	levels := []string{"noAuthNoPriv", "authNoPriv", "authPriv"}
 	var users []User
 	for i, l := range levels {
@@ -323,6 +326,7 @@ func TestLevels(t *testing.T) {
 }
 
 func TestWrongSecrets(t *testing.T) {
+	t.Parallel()
 	u, args := v3User("SHA256", "AES")
 	pinned, pinnedArgs := v3User("SHA", "")
 	pinned.EngineID = "0x8000000009090909"
@@ -367,6 +371,7 @@ func TestInformWaitsForLog(t *testing.T) {
 	u, v3 := v3User("SHA", "AES")
 	for name, args := range map[string][]string{"v2c": {"-v2c", "-c", "public"}, "v3": v3} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := start(t, Config{Communities: []secret.Ref{secret.New("public")}, Users: []User{u}}, true)
 			send := func(retries string) chan error {
 				got := make(chan error, 1)
