@@ -16,6 +16,7 @@ type value struct {
 	node *yaml.Node
 	// One of: lit alone (parts nil), parts joined, or from tried in turn.
 	lit   string
+	json  []byte // lit, where YAML takes it for a number or a boolean
 	parts []part
 	from  []ref
 
@@ -92,7 +93,7 @@ func containsFold(list []string, s string) bool {
 
 func (v *value) raw(m *message) got {
 	if v.constant() {
-		return got{text: v.lit, ok: true}
+		return got{text: v.lit, json: v.json, ok: true}
 	}
 	for i := range v.from {
 		if g := m.get(&v.from[i]); g.ok {
@@ -213,6 +214,9 @@ func (r *reader) template(v *value, n *yaml.Node, what string, form Form, s *slo
 	}
 	if len(v.parts) == 0 {
 		v.lit = lit.String()
+		if (n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool") && scan.Check([]byte(v.lit), 1) == nil {
+			v.json = []byte(v.lit)
+		}
 		return
 	}
 	flush()

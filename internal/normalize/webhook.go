@@ -111,13 +111,11 @@ func (n *Normalizer) defaultForm(m *message, res *Result) {
 		n.cloudEvent(m, res)
 		return
 	}
-	name, v := first(m.body, typeNames)
-	typ, isText := scan.String(v)
-	if name == "event_type" && !isText {
-		res.fieldError(name, "expected text, such as \"interface_down\"")
+	name, typ, ok := m.typeMember(res)
+	if !ok {
 		return
 	}
-	if !isText || !schema.ValidType(typ) && name != "event_type" {
+	if typ == "" {
 		if res.Why == "" {
 			res.Why = "the message names no event type: it has no member event_type"
 		}
@@ -160,6 +158,31 @@ func (n *Normalizer) defaultForm(m *message, res *Result) {
 	ev.Data = m.restData(taken)
 	res.Mapped = true
 	res.Why = ""
+}
+
+// typeMember finds the event type that the message names. Its other names are
+// common in messages that are no events of ours; they count only for a name in
+// snake_case beside a device. ok is false where event_type itself is wrong.
+func (m *message) typeMember(res *Result) (name, typ string, ok bool) {
+	for _, name := range typeNames {
+		v := member(m.body, name)
+		if v == nil {
+			continue
+		}
+		typ, isText := scan.String(v)
+		if name == typeNames[0] {
+			if !isText {
+				res.fieldError(name, "expected text, such as \"interface_down\"")
+			} else if !schema.ValidType(typ) {
+				res.fieldError(name, "is no name of an event type: use snake_case, as in interface_down")
+			}
+			return name, typ, res.Reject == ""
+		}
+		if _, device := first(m.body, deviceNames); device != nil && isName(typ) {
+			return name, typ, true
+		}
+	}
+	return "", "", true
 }
 
 // scalar reads text, or a number as text.

@@ -26,16 +26,16 @@ type reader struct {
 }
 
 func (r *reader) fail(n *yaml.Node, format string, args ...any) {
-	r.failAt(n, 0, format, args...)
+	r.failAt(n, -1, format, args...)
 }
 
 // failAt points at a byte of a scalar's text. Escapes before it in a quoted
-// scalar can move the place by a few columns.
+// scalar can move the place by a few columns. -1 is the node itself.
 func (r *reader) failAt(n *yaml.Node, offset int, format string, args ...any) {
 	line, col := 1, 1
 	if n != nil {
 		line, col = n.Line, n.Column
-		if offset > 0 && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+		if offset >= 0 && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
 			col += offset
 			if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
 				col++

@@ -1,0 +1,93 @@
+package scan
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func TestCheck(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{`{"a":[1,-2.5e+3,"x\u00e9\ud83d\ude00\n",true,false,null,{}]} `, ""},
+		{``, "ends too early"}, {`{`, "member name"}, {`{"a"}`, "':'"}, {`{"a":1,}`, "member name"}, {`[1,]`, "JSON value"},
+		{`[1 2]`, "',' or ']'"}, {`01`, "JSON value"}, {`1.`, "digits"}, {`1e`, "digits"}, {`-`, "JSON value"}, {`tru`, "JSON value"},
+		{`"a`, "no end"}, {"\"\n\"", "control"}, {"\"\xff\"", "UTF-8"}, {`"\x"`, "escape"}, {`"\ud800"`, "surrogate"}, {`"\udc00"`, "surrogate"},
+		{`"\u12"`, "hex"}, {`1 2`, "more after"}, {`[[[[]]]]`, "too deep"},
+	}
+	for _, tt := range tests {
+		err := Check([]byte(tt.in), 3)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: got %v, want %q", tt.in, err, tt.want)
+		}
+	}
+}
+
+func TestMembers(t *testing.T) {
+	doc := []byte(` { "a" : [1, "}"] , "b\u0063" : {"x": "]\""}, "n":null ,"z":1}`)
+	var got []string
+	for k, v := range Members(doc) {
+		got = append(got, Name(k)+"="+string(v))
+	}
+	if want := `a=[1, "}"] bc={"x": "]\""} n=null z=1`; strings.Join(got, " ") != want {
+		t.Errorf("got %v", got)
+	}
+	got = nil
+	for v := range Elements([]byte(`[ 1 , [2], "a,b" ]`)) {
+		got = append(got, string(v))
+	}
+	if strings.Join(got, "|") != `1|[2]|"a,b"` {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestAppendString: what is written reads back as the same text, and is safe
+// to print.
+func TestAppendString(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
+		if rapid.Bool().Draw(t, "text") {
+			in = rapid.String().Draw(t, "string")
+		}
+		out := AppendString(nil, in)
+		var back string
+		if err := json.Unmarshal(out, &back); err != nil {
+			t.Fatal(err)
+		}
+		want := string([]rune(in))
+		if back != want {
+			t.Fatalf("%q came back as %q", in, back)
+		}
+		for _, c := range string(out) {
+			if c < ' ' || c >= 0x7f && c < 0xa0 {
+				t.Fatalf("%U in %q", c, out)
+			}
+		}
+	})
+}
+
+// FuzzScan: Check agrees with the standard library on what is JSON (RFC 8259;
+// the library lets bad UTF-8 and lone surrogates pass), and nothing panics on
+// bytes that are not.
+func FuzzScan(f *testing.F) {
+	f.Add([]byte(`{"a":[1,-2.5e+3,"x\u00e9\ud83d\ude00\n",true,false,null,{}]}`))
+	f.Add([]byte(`{"a`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		err := Check(b, 1000)
+		if err == nil && !json.Valid(b) {
+			t.Fatalf("%q passes and is no JSON", b)
+		}
+		if err != nil && json.Valid(b) && utf8.Valid(b) && !strings.Contains(err.Error(), "surrogate") && !strings.Contains(err.Error(), "deep") {
+			t.Fatalf("%q is JSON: %v", b, err)
+		}
+		for k, v := range Members(b) {
+			Name(k)
+			String(v)
+		}
+		for v := range Elements(b) {
+			IsNull(v)
+		}
+	})
+}
