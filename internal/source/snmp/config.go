@@ -31,8 +31,9 @@ type Config struct {
 	// made, and stays the same over restarts.
 	EngineID string `yaml:"engine_id"`
 
-	// MIBs is a folder of MIB files, whose names are added to those in the
-	// binary.
+	// MIBs is a folder of MIB files for this source alone, whose names are added
+	// to those in the binary. Without it the notification is read with the names
+	// that all sources share.
 	MIBs string `yaml:"mibs"`
 	// ReadBuffer is what the kernel may hold for each socket, in bytes, while
 	// the log is behind. The kernel's limit (net.core.rmem_max) holds.

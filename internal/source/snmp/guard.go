@@ -222,11 +222,10 @@ func (r *run) take(d datagram) (in normalize.Input, a *answer, ok bool) {
 	in = normalize.Input{
 		Source: r.env.Name, Form: normalize.SNMP, Raw: m.raw(), Peer: d.from.String(), Received: d.received, Meta: meta,
 	}
-	if t, err := r.names.Parse(in.Raw); err == nil {
-		in.Parsed = t
-	} else {
-		// It comes from somebody who may send, so it is kept as it is.
-		r.env.Counters.Unparsed(d.from.Addr().String())
+	if r.names != nil {
+		if t, err := r.names.Parse(in.Raw); err == nil {
+			in.Parsed = t
+		}
 	}
 	r.env.Counters.Received(1)
 	if m.pdu[0] != pduInform {

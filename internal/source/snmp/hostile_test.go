@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosnmp/gosnmp"
+
 	"signalbox/internal/normalize"
 	"signalbox/internal/normalize/trap"
 	"signalbox/internal/secret"
@@ -59,7 +61,7 @@ func FuzzPacket(f *testing.F) {
 			t.Errorf("taken %v, received %d, refused %d", ok, got, total(b)-refused)
 		}
 		if a != nil {
-			if _, err := r.guard.build(*a); err != nil && in.Parsed != nil {
+			if _, err := r.guard.build(*a); err != nil {
 				t.Errorf("a good inform cannot be answered: %v", err)
 			}
 			r.landed(a)
@@ -99,7 +101,7 @@ func TestCommunityBlanked(t *testing.T) {
 
 	run, _ := newRun(t, Config{})
 	in, _, ok := run.take(datagram{bytes: msg, from: from})
-	if !ok || in.Parsed == nil {
+	if !ok {
 		t.Fatalf("not taken: %x", msg)
 	}
 	text, err := json.Marshal(in)
@@ -109,7 +111,7 @@ func TestCommunityBlanked(t *testing.T) {
 	if strings.Contains(string(in.Raw), "canary") || strings.Contains(string(text), "canary") {
 		t.Errorf("a community is kept: %q", in.Raw)
 	}
-	if got := in.Parsed.(*trap.Trap).Get("ifDescr"); got == nil || got.Text != "Gi0/1" {
+	if got := parsed(t, in).Get("ifDescr"); got == nil || got.Text != "Gi0/1" {
 		t.Errorf("ifDescr %+v", got)
 	}
 }
@@ -223,8 +225,10 @@ func (c *wireCase) check(t *testing.T) {
 		}
 		return
 	}
-	if ok && !isTrap && in.Parsed == nil {
-		return // kept with its bytes, and rejected with the reason
+	if ok && !isTrap {
+		if _, err := trap.Parse(in.Raw); err != nil {
+			return // kept with its bytes, and rejected with the reason
+		}
 	}
 	if ok != isTrap {
 		t.Fatalf("taken: %v, want %v; refused: %v", ok, isTrap, b.refused)
@@ -232,10 +236,7 @@ func (c *wireCase) check(t *testing.T) {
 	if !ok {
 		return
 	}
-	tr, parsed := in.Parsed.(*trap.Trap)
-	if !parsed {
-		t.Fatalf("not parsed: %x", in.Raw)
-	}
+	tr := parsed(t, in)
 	if want, has := c.Expected["trap_oid"].(string); has && tr.OID != want {
 		t.Errorf("notification %s, want %s", tr.OID, want)
 	}
@@ -295,11 +296,38 @@ func BenchmarkTake(b *testing.B) {
 			r, _ := newRun(b, Config{Communities: []secret.Ref{secret.New("public")}, Users: hostileUsers})
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, ok := r.take(datagram{bytes: bm.raw, from: from}); !ok {
+				in, _, ok := r.take(datagram{bytes: bm.raw, from: from})
+				if !ok {
 					b.Fatal("refused")
+				}
+				if _, err := trap.Parse(in.Raw); err != nil {
+					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "traps/s")
 		})
+	}
+}
+
+// TestOwnMIBs names an object that only the source's folder knows.
+func TestOwnMIBs(t *testing.T) {
+	dir := t.TempDir()
+	mib := "EXAMPLE-MIB DEFINITIONS ::= BEGIN IMPORTS enterprises, OBJECT-TYPE FROM SNMPv2-SMI; " +
+		"example OBJECT IDENTIFIER ::= { enterprises 32473 } " +
+		"exampleOpened NOTIFICATION-TYPE STATUS current DESCRIPTION \"d\" ::= { example 0 7 } END"
+	if err := os.WriteFile(filepath.Join(dir, "EXAMPLE-MIB"), []byte(mib), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := newRun(t, Config{MIBs: dir})
+	p := &gosnmp.SnmpPacket{Version: gosnmp.Version2c, PDUType: gosnmp.SNMPv2Trap, Variables: []gosnmp.SnmpPDU{
+		{Name: ".1.3.6.1.6.3.1.1.4.1.0", Type: gosnmp.ObjectIdentifier, Value: ".1.3.6.1.4.1.32473.0.7"}}}
+	msg, err := p.MarshalMsg()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _, ok := r.take(datagram{bytes: msg, from: from})
+	tr, _ := in.Parsed.(*trap.Trap)
+	if !ok || tr == nil || tr.Name != "exampleOpened" || tr.Module != "EXAMPLE-MIB" {
+		t.Errorf("taken %v: %+v", ok, tr)
 	}
 }

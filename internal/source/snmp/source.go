@@ -45,7 +45,7 @@ type Source struct {
 	env    source.Env
 	cfg    Config
 	log    *slog.Logger
-	names  *trap.Names
+	names  *trap.Names // with the source's own MIB files; nil where it has none
 	guard  *guard
 	drops  atomic.Uint64
 	warned warnings
@@ -60,7 +60,7 @@ func New(env source.Env, cfg Config) (source.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", env.Name, err)
 	}
-	s := &Source{env: env, cfg: cfg, log: env.Log, guard: g, names: trap.Builtin()}
+	s := &Source{env: env, cfg: cfg, log: env.Log, guard: g}
 	if cfg.MIBs != "" {
 		names, problems, err := trap.LoadMIBs(os.DirFS(resolve(env.Dir, cfg.MIBs)))
 		if err != nil {
