@@ -38,10 +38,10 @@ func (t *thread) resume(s *rule.Step, p *place, st *run.Step) (end, error, bool)
 	earlier := st.Gen != t.x.gen // of before the run was put back
 	switch st.Status {
 	case run.Skipped:
-		t.x.register(s, result(nil, true, true, ""))
+		t.register(s, result(nil, true, true, ""))
 		return fine, nil, true
 	case run.Done:
-		t.x.register(s, t.x.w.output(s, st.Output, true, ""))
+		t.register(s, t.x.w.output(s, st.Output, true, ""))
 		return fine, nil, true
 	case run.StepFail:
 		// A failure that was rescued or ignored stays what it was; the one
@@ -49,7 +49,7 @@ func (t *thread) resume(s *rule.Step, p *place, st *run.Step) (end, error, bool)
 		if earlier && !p.handled {
 			break
 		}
-		t.x.register(s, t.x.w.output(s, st.Output, false, st.Error))
+		t.register(s, t.x.w.output(s, st.Output, false, st.Error))
 		return failed, stepError(s, st.Path, st.Error), true
 	case run.Begun:
 		if earlier {
@@ -72,7 +72,7 @@ func (t *thread) resume(s *rule.Step, p *place, st *run.Step) (end, error, bool)
 	if s.When == nil || st.Action != "" {
 		return fine, nil, false // it had begun once: its condition was true
 	}
-	ok, err := t.x.w.holds(s.When, t.x.at(p, st.Number+1))
+	ok, err := t.x.w.holds(s.When, t.at(p, st.Number+1))
 	if err != nil {
 		e, err := t.fail(s, st.Path, st.Number+1, fmt.Errorf("when: %w", err))
 		return e, err, true
@@ -160,7 +160,7 @@ func (t *thread) args(s *rule.Step, p *place, number uint32, hide *redactor) (ma
 	if s.Args == nil {
 		return map[string]any{}, nil
 	}
-	scope := t.x.at(p, number)
+	scope := t.at(p, number)
 	scope.Secret = func(name string) (string, error) {
 		if t.x.w.cfg.Secrets == nil {
 			return "", fmt.Errorf("secret %q: no secrets are configured", name)
@@ -242,7 +242,7 @@ func (t *thread) judge(s *rule.Step, p *place, act action.Action, out *record.St
 	} else if s.Until != nil {
 		t.until(s, p, &st, out)
 	}
-	t.x.register(s, w.output(s, out.Output, out.OK && out.RetryAt.IsZero(), out.Error))
+	t.register(s, w.output(s, out.Output, out.OK && out.RetryAt.IsZero(), out.Error))
 	w.cfg.Metrics.StepEnded(s.Action, out.OK, out.Took)
 	t.buf = append(t.buf, record.Record{Kind: record.KindStepEnd, End: out})
 	switch {
@@ -276,8 +276,8 @@ func (t *thread) retryAt(s *rule.Step, p *place, st *run.Step, out *record.StepE
 // until judges an attempt that went well by the step's until.
 func (t *thread) until(s *rule.Step, p *place, st *run.Step, out *record.StepEnd) {
 	w := t.x.w
-	t.x.register(s, w.output(s, out.Output, true, ""))
-	ok, err := w.holds(s.Until, t.x.at(p, out.Attempt))
+	t.register(s, w.output(s, out.Output, true, ""))
+	ok, err := w.holds(s.Until, t.at(p, out.Attempt))
 	switch {
 	case err != nil:
 		out.OK, out.Error = false, shorten("until: "+err.Error())

@@ -31,9 +31,6 @@ type execution struct {
 	gen  uint32
 	rule *rule.Rule
 	base rule.Scope // what is the same for all steps
-
-	mu        sync.Mutex
-	registers map[string]any // replaced, never changed: branches read it meanwhile
 }
 
 // thread is one strand of an execution: the run itself, or a branch of
@@ -42,6 +39,11 @@ type thread struct {
 	x *execution
 	// buf are ends that the next begin takes along to the journal.
 	buf []record.Record
+	// registers are what the steps before it gave: replaced, never changed. A
+	// branch sees what was there when it began, and not what its neighbours
+	// do meanwhile, so that it does the same however fast they are.
+	registers map[string]any
+	set       []string // names that it gave itself
 }
 
 // place is where a step stands.
@@ -148,28 +150,29 @@ func (x *execution) scope() {
 }
 
 // at makes the scope of one evaluation.
-func (x *execution) at(p *place, attempt uint32) *rule.Scope {
+func (t *thread) at(p *place, attempt uint32) *rule.Scope {
+	x := t.x
 	s := x.base
 	s.Run = map[string]any{"id": x.it.start.Run, "attempt": int64(attempt),
 		"replay": x.it.dec.Replay, "dry_run": x.it.dec.DryRun}
-	x.mu.Lock()
-	s.Registers = x.registers
-	x.mu.Unlock()
+	s.Registers = t.registers
 	s.Item, s.HasItem = p.item, p.hasItem
 	return &s
 }
 
 // register gives a step's result to later steps.
-func (x *execution) register(s *rule.Step, v any) {
-	if s.Register == "" {
-		return
+func (t *thread) register(s *rule.Step, v any) {
+	if s.Register != "" {
+		t.put(s.Register, v)
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	next := make(map[string]any, len(x.registers)+1)
-	maps.Copy(next, x.registers)
-	next[s.Register] = v
-	x.registers = next
+}
+
+func (t *thread) put(name string, v any) {
+	next := make(map[string]any, len(t.registers)+1)
+	maps.Copy(next, t.registers)
+	next[name] = v
+	t.registers = next
+	t.set = append(t.set, name)
 }
 
 // known copies what the journal says of a step, with run.None for nothing.
@@ -266,7 +269,7 @@ func (t *thread) once(s *rule.Step, p place, path string) (end, error) {
 		e, err = t.block(s, p)
 	}
 	if e == fine || e == failed {
-		t.x.register(s, result(nil, e == fine, false, text(err)))
+		t.register(s, result(nil, e == fine, false, text(err)))
 	}
 	return e, err
 }
@@ -276,15 +279,15 @@ func (t *thread) enter(s *rule.Step, p *place, path string) (end, error, bool) {
 	st := t.x.known(path)
 	switch {
 	case st.Status == run.Skipped:
-		t.x.register(s, result(nil, true, true, ""))
+		t.register(s, result(nil, true, true, ""))
 		return fine, nil, true
 	case st.Status == run.StepFail && (st.Gen == t.x.gen || p.handled):
-		t.x.register(s, result(nil, false, false, st.Error))
+		t.register(s, result(nil, false, false, st.Error))
 		return failed, errors.New(st.Error), true
 	case s.When == nil || t.x.within(path):
 		return fine, nil, false
 	}
-	ok, err := t.x.w.holds(s.When, t.x.at(p, 0))
+	ok, err := t.x.w.holds(s.When, t.at(p, 0))
 	if err != nil {
 		e, err := t.fail(s, path, st.Number+1, fmt.Errorf("when: %w", err))
 		return e, err, true
@@ -309,7 +312,7 @@ func (w *Worker) holds(e *rule.Expr, s *rule.Scope) (bool, error) {
 func (t *thread) skip(s *rule.Step, path string) {
 	t.buf = append(t.buf, record.Record{Kind: record.KindStepEnd,
 		End: &record.StepEnd{Run: t.x.it.start.Run, Step: path, OK: true, Skipped: true}})
-	t.x.register(s, result(nil, true, true, ""))
+	t.register(s, result(nil, true, true, ""))
 }
 
 // fail notes that a step failed for good without an attempt.
@@ -317,7 +320,7 @@ func (t *thread) fail(s *rule.Step, path string, number uint32, err error) (end,
 	msg := shorten(err.Error())
 	t.buf = append(t.buf, record.Record{Kind: record.KindStepEnd,
 		End: &record.StepEnd{Run: t.x.it.start.Run, Step: path, Attempt: number, Error: msg}})
-	t.x.register(s, result(nil, false, false, msg))
+	t.register(s, result(nil, false, false, msg))
 	return failed, stepError(s, path, msg)
 }
 
@@ -356,13 +359,16 @@ func (t *thread) parallel(s *rule.Step, p place) (end, error) {
 	threads := make([]thread, len(s.Parallel))
 	var wg sync.WaitGroup
 	for i, sub := range s.Parallel {
-		threads[i].x = t.x
+		threads[i].x, threads[i].registers = t.x, t.registers
 		wg.Go(func() { ends[i], errs[i] = threads[i].step(sub, p) })
 	}
 	wg.Wait()
 	e := fine
 	for i := range threads {
 		t.buf = append(t.buf, threads[i].buf...)
+		for _, name := range threads[i].set {
+			t.put(name, threads[i].registers[name])
+		}
 		e = max(e, ends[i])
 	}
 	return e, errors.Join(errs...)
@@ -389,13 +395,11 @@ func (t *thread) loop(s *rule.Step, p place, path string) (end, error) {
 		e = max(e, ei)
 		errs = append(errs, err)
 		if s.Register != "" {
-			t.x.mu.Lock()
-			results = append(results, t.x.registers[s.Register])
-			t.x.mu.Unlock()
+			results = append(results, t.registers[s.Register])
 		}
 	}
 	err = errors.Join(errs...)
-	t.x.register(s, result(map[string]any{"results": results}, e == fine, len(list) == 0, text(err)))
+	t.register(s, result(map[string]any{"results": results}, e == fine, len(list) == 0, text(err)))
 	return e, err
 }
 
@@ -407,14 +411,14 @@ func (t *thread) elements(s *rule.Step, p *place, path string) ([]any, end, erro
 		return list, fine, nil, false
 	}
 	if st.Status == run.StepFail && (st.Gen == t.x.gen || p.handled) {
-		t.x.register(s, result(nil, false, false, st.Error))
+		t.register(s, result(nil, false, false, st.Error))
 		return nil, failed, errors.New(st.Error), true
 	}
 	bad := func(err error) ([]any, end, error, bool) {
 		e, err := t.fail(s, path, st.Number+1, fmt.Errorf("loop: %w", err))
 		return nil, e, err, true
 	}
-	v, err := t.x.w.cfg.Eval.Value(s.Loop, t.x.at(p, 0))
+	v, err := t.x.w.cfg.Eval.Value(s.Loop, t.at(p, 0))
 	if err != nil {
 		return bad(err)
 	}
