@@ -47,7 +47,7 @@ func (s *session) bury(alive context.Context) {
 // acknowledgements must not wait behind that.
 type grave struct {
 	*session
-	conn     *amqp.Connection
+	conn     link
 	ch       *amqp.Channel
 	returned chan amqp.Return
 	gone     chan *amqp.Error // why the channel was closed
@@ -55,15 +55,15 @@ type grave struct {
 }
 
 func (g *grave) close() {
-	if g.conn != nil {
-		_ = g.conn.Close()
+	if g.conn.Connection != nil {
+		g.conn.close()
 		g.watch.Wait()
-		g.conn = nil
+		g.conn = link{}
 	}
 }
 
 func (g *grave) open(ctx context.Context) error {
-	if g.conn != nil && !g.conn.IsClosed() && !g.ch.IsClosed() {
+	if g.conn.Connection != nil && !g.conn.IsClosed() && !g.ch.IsClosed() {
 		return nil
 	}
 	g.close()
@@ -72,6 +72,7 @@ func (g *grave) open(ctx context.Context) error {
 		return err
 	}
 	g.conn = conn
+	defer context.AfterFunc(ctx, func() { _ = conn.raw.Close() })()
 	if g.ch, err = conn.Channel(); err == nil {
 		err = g.ch.Confirm(false)
 	}

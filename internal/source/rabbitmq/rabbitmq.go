@@ -102,7 +102,9 @@ func tlsConfig(c TLS, dir, host string) (*tls.Config, error) {
 }
 
 const (
-	dialLimit = 10 * time.Second
+	dialLimit  = 10 * time.Second
+	setUpLimit = 20 * time.Second // for the broker's answers to queues, bindings and consumer
+	closeLimit = 5 * time.Second
 
 	minPause = 100 * time.Millisecond
 	maxPause = 15 * time.Second
@@ -141,8 +143,29 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
+// link is a connection whose every wait can be ended: a broker may go on
+// sending heartbeats and yet never answer a call (a quorum queue without a
+// leader does that), and the library waits for ever.
+type link struct {
+	*amqp.Connection
+	raw net.Conn
+}
+
+// close ends the connection in an orderly way, or after a while in the other.
+func (l link) close() {
+	defer l.limit(closeLimit)()
+	_ = l.Close()
+}
+
+// limit ends the connection after d, unless the returned function is called
+// before.
+func (l link) limit(d time.Duration) (cancel func()) {
+	t := time.AfterFunc(d, func() { _ = l.raw.Close() })
+	return func() { t.Stop() }
+}
+
 // dial connects. When ctx ends it is given up at once.
-func (s *Source) dial(ctx context.Context, name string) (*amqp.Connection, error) {
+func (s *Source) dial(ctx context.Context, name string) (l link, err error) {
 	props := amqp.NewConnectionProperties()
 	props.SetClientConnectionName(name)
 	interrupt := func() bool { return true }
@@ -154,6 +177,7 @@ func (s *Source) dial(ctx context.Context, name string) (*amqp.Connection, error
 			if err != nil {
 				return nil, err
 			}
+			l.raw = conn
 			interrupt = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 			// For the handshake; the library takes it back afterwards.
 			return conn, conn.SetDeadline(time.Now().Add(dialLimit))
@@ -162,9 +186,9 @@ func (s *Source) dial(ctx context.Context, name string) (*amqp.Connection, error
 	if s.external {
 		cfg.SASL = []amqp.Authentication{&amqp.ExternalAuth{}}
 	}
-	conn, err := amqp.DialConfig(s.url, cfg)
+	l.Connection, err = amqp.DialConfig(s.url, cfg)
 	interrupt()
-	return conn, err
+	return l, err
 }
 
 // inWords adds to AMQP's terse errors what to do about them.

@@ -25,7 +25,7 @@ const (
 type session struct {
 	*Source
 	emit       source.Emit
-	conn       *amqp.Connection
+	conn       link
 	ch         *amqp.Channel
 	deliveries <-chan amqp.Delivery
 	closed     chan *amqp.Error
@@ -47,21 +47,33 @@ func (s *Source) session(ctx context.Context, emit source.Emit) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer conn.Close()
+	defer conn.close()
 	se := &session{
 		Source: s, emit: emit, conn: conn, peer: conn.RemoteAddr().String(), acks: newAcks(),
 		routes: map[route]map[string]string{},
 		again:  make(chan *message, s.cfg.Prefetch), dead: make(chan *message, s.cfg.Prefetch),
 	}
-	if err := (topology{conn, s.cfg}).ensure(); err != nil {
-		return err
-	}
-	if err := se.open(); err != nil {
+	if err := se.setUp(ctx); err != nil {
 		return err
 	}
 	s.env.Health(nil)
 	s.env.Log.InfoContext(ctx, "rabbitmq connected", "queue", s.cfg.Queue, "peer", se.peer)
 	return se.run(ctx)
+}
+
+// setUp makes the topology and begins to consume.
+func (s *session) setUp(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, setUpLimit)
+	defer cancel()
+	defer context.AfterFunc(limited, func() { _ = s.conn.raw.Close() })()
+	err := topology{s.conn.Connection, s.cfg}.ensure()
+	if err == nil {
+		err = s.open()
+	}
+	if err != nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("the broker did not answer within %v, queue %q may have no leader: %w", setUpLimit, s.cfg.Queue, err)
+	}
+	return err
 }
 
 func (s *session) open() (err error) {
@@ -105,7 +117,7 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	// A clean stop: no more deliveries, then the answers of the log.
-	if err := s.ch.Cancel(consumerTag, false); err != nil {
+	if err := s.ch.Cancel(consumerTag, true); err != nil {
 		lost(err)
 	}
 	select {
@@ -116,8 +128,10 @@ func (s *session) run(ctx context.Context) error {
 	}
 	lost(nil)
 	helpers.Wait()
-	s.flush()
-	_ = s.ch.Close()
+	defer s.conn.limit(closeLimit)()
+	if err := s.flush(); err == nil {
+		_ = s.ch.Close() // its answer says that the acknowledgements have come
+	}
 	return nil
 }
 
