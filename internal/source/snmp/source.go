@@ -90,7 +90,6 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	}
 	defer closeAll(socks)
 	r := &run{Source: s, emit: emit, answers: make(chan answer, 4*maxBatch), inFlight: map[string]*answer{}}
-	r.emitCtx = context.WithoutCancel(ctx)
 	queues := make([]chan datagram, min(runtime.GOMAXPROCS(0), maxWorkers))
 	for i := range queues {
 		queues[i] = make(chan datagram, queueSize)
@@ -107,15 +106,15 @@ func (s *Source) Run(ctx context.Context, emit source.Emit) error {
 	})
 	defer stop()
 
-	drain, cancelDrain := context.WithCancel(r.emitCtx)
+	// What has been read is handed over after ctx has ended too, for a while.
+	drain, cancelDrain := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelDrain()
-	r.emitCtx = drain
 	stopDrain := context.AfterFunc(rctx, func() { time.AfterFunc(drainLimit, cancelDrain) })
 	defer stopDrain()
 
 	var workers sync.WaitGroup
 	for _, q := range queues {
-		workers.Go(func() { r.work(q) })
+		workers.Go(func() { r.work(drain, q) })
 	}
 	var responder sync.WaitGroup
 	responder.Go(r.respond)
@@ -194,8 +193,7 @@ func (s *Source) read(ctx context.Context, sock *net.UDPConn, queues []chan data
 // run is what one call of Run shares between its goroutines.
 type run struct {
 	*Source
-	emit    source.Emit
-	emitCtx context.Context // ends when draining takes too long
+	emit source.Emit
 
 	mu       sync.Mutex
 	inFlight map[string]*answer // informs handed over and not yet known to be logged
@@ -208,7 +206,7 @@ type run struct {
 
 // work takes the datagrams of its addresses and hands them over in batches:
 // whatever is there, so that one alone does not wait.
-func (r *run) work(queue <-chan datagram) {
+func (r *run) work(ctx context.Context, queue <-chan datagram) {
 	for d := range queue {
 		batch := make([]normalize.Input, 0, 8)
 		answers := make([]*answer, 0, 8)
@@ -226,14 +224,14 @@ func (r *run) work(queue <-chan datagram) {
 			}
 		}
 		if len(batch) > 0 {
-			r.handOver(batch, answers)
+			r.handOver(ctx, batch, answers)
 		}
 	}
 }
 
-func (r *run) handOver(batch []normalize.Input, answers []*answer) {
+func (r *run) handOver(ctx context.Context, batch []normalize.Input, answers []*answer) {
 	r.pending.Add(1)
-	err := r.emit(r.emitCtx, batch, func(receipts []source.Receipt) {
+	err := r.emit(ctx, batch, func(receipts []source.Receipt) {
 		defer r.pending.Done()
 		for i, a := range answers {
 			if a == nil {
