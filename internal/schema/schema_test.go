@@ -249,3 +249,14 @@ func BenchmarkValidate(b *testing.B) {
 		}
 	}
 }
+
+func TestText(t *testing.T) {
+	typ, _ := load(t).Type("interface_utilisation")
+	text := typ.Text()
+	for _, want := range []string{"interface_utilisation\n  How busy an interface is", "  percent (number, percent, required)\n",
+		"      one of: in, out\n", "equal in device, type, interface, direction."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
