@@ -30,11 +30,10 @@ type exprEnv struct {
 // place describes what an expression at some place can see. Places that see
 // the same share an environment, since making one is dear.
 type place struct {
-	on        string // the rule's types, joined
-	registers string // canonical form of regs
-	regs      map[string]*registerType
-	item      bool
-	secret    bool
+	on     string // the rule's types, joined
+	regs   map[string]*registerType
+	item   bool
+	secret bool
 }
 
 type registerType struct {
@@ -48,11 +47,11 @@ type envCache struct {
 	fields    inventory.Fields
 	secrets   []string
 	base      *cel.Env
-	envs      map[place0]*exprEnv
+	envs      map[placeKey]*exprEnv
 	types     map[string][]schema.Type // on → types
 }
 
-type place0 struct {
+type placeKey struct {
 	on, registers string
 	item, secret  bool
 }
@@ -86,13 +85,13 @@ func newEnvCache(cat Catalogue, fields inventory.Fields, secrets []string) (*env
 	}
 	return &envCache{
 		catalogue: cat, fields: fields, secrets: secrets, base: base,
-		envs: map[place0]*exprEnv{}, types: map[string][]schema.Type{},
+		envs: map[placeKey]*exprEnv{}, types: map[string][]schema.Type{},
 	}, nil
 }
 
 // environment gives the environment of a place.
 func (c *envCache) environment(p place) (*exprEnv, error) {
-	key := place0{p.on, registerKey(p.regs), p.item, p.secret}
+	key := placeKey{p.on, registerKey(p.regs), p.item, p.secret}
 	if e, ok := c.envs[key]; ok {
 		return e, nil
 	}
@@ -168,7 +167,8 @@ func (c *envCache) register(prov *provider, e *exprEnv, name string, reg *regist
 		e.vars[name] = one
 		return
 	}
-	s := fixedStruct(name, map[string]*types.Type{"results": types.NewListType(one)})
+	s := outputStruct(name, nil)
+	s.fields["results"] = mapField(name, "results", types.NewListType(one))
 	prov.add(s)
 	e.vars[name] = s.typ
 }

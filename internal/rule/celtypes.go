@@ -372,9 +372,19 @@ func viewField(typ *types.Type, get func(*eventView) any) *types.FieldType {
 	}
 }
 
-// outputStruct is the type of a register.
+// outcome is what every register tells beside the action's output: how the step
+// went, as Ansible has it.
+var outcome = map[string]*types.Type{
+	"ok": types.BoolType, "failed": types.BoolType, "skipped": types.BoolType, "error": types.StringType,
+}
+
+// outputStruct is the type of a register. A field of the action's own wins over
+// one of outcome.
 func outputStruct(name string, output []Arg) *structType {
 	s := newStruct(name)
+	for f, t := range outcome {
+		s.fields[f] = mapField(name, f, t)
+	}
 	for _, f := range output {
 		s.fields[f.Name] = mapField(name, f.Name, argType(f.Type))
 	}

@@ -10,6 +10,8 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 )
 
 // Bounds of what one evaluation may cost, in CEL's units (about one for an
@@ -19,6 +21,7 @@ const (
 	maxStaticCost  = 20_000_000 // the worst case that is allowed to be loaded
 	maxRuntimeCost = 1_000_000  // about 20 ms: where an evaluation is stopped
 	maxElements    = 1_000_000  // of all values that live at once
+	maxSums        = 16         // additions in an expression that is not counted
 )
 
 // issue is a mistake at a place of an expression: line from 1, column from 0.
@@ -55,13 +58,13 @@ func (e *exprEnv) compile(text string) (*compiled, []issue) {
 		return nil, w.issues
 	}
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if w.loops {
+	if w.loops || w.sums > maxSums {
 		if iss := e.checkCost(checked); iss != nil {
 			return nil, iss
 		}
 		// Without loops the cost is bounded by the expression's length; only
-		// loops pay for being counted.
-		opts = append(opts, cel.CostLimit(maxRuntimeCost), cel.MemoryLimit(maxElements))
+		// loops and long sums of texts pay for being counted.
+		opts = append(opts, cel.CostTracking(costs{}), cel.CostLimit(maxRuntimeCost), cel.MemoryLimit(maxElements))
 	}
 	program, err := e.cel.Program(checked, opts...)
 	if err != nil {
@@ -100,12 +103,44 @@ func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	return nil
 }
 
+// costs says what the functions of celfuncs.go really cost: a tenth for each
+// byte that they read or write, as CEL charges for its own.
+type costs struct{}
+
+func (costs) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
+	switch function {
+	case "cidr_contains", "interface_name", "lowerAscii", "upperAscii", "lower", "upper", "trim",
+		"split", "join", "replace", "substring", "indexOf", "lastIndexOf":
+	default:
+		return nil // CEL knows
+	}
+	total := textSize(result)
+	for _, a := range args {
+		total += textSize(a)
+	}
+	total = 1 + total/10
+	return &total
+}
+
+func textSize(v ref.Val) uint64 {
+	switch v := v.(type) {
+	case types.String:
+		return uint64(len(v))
+	case traits.Sizer:
+		if n, ok := v.Size().(types.Int); ok && n > 0 {
+			return uint64(n) * 16 // of a list: the headers of its texts at least
+		}
+	}
+	return 0
+}
+
 // walker looks at a checked expression for what the types cannot say.
 type walker struct {
 	env     *exprEnv
 	ast     *cel.Ast
 	issues  []issue
 	loops   bool
+	sums    int
 	secrets bool
 }
 
@@ -155,6 +190,8 @@ func (w *walker) call(e ast.Expr, plain bool) {
 		return
 	case "matches":
 		w.pattern(call)
+	case "_+_":
+		w.sums++
 	}
 	plain = plain && (name == "_+_" || name == "_?_:_")
 	if call.IsMemberFunction() {

@@ -67,7 +67,6 @@ func (l *loader) rule(n *yaml.Node, set *Set) *Rule {
 	case v.Kind == yaml.SequenceNode && len(v.Content) == 0:
 		l.errorf(v, "", "do: there is no step in it")
 	default:
-		p.secret = false
 		r.Do = l.steps("do", v, "", p, p.regs)
 	}
 	if v := nodes["tests"]; v != nil {

@@ -20,7 +20,7 @@ const (
 var registerName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 
 // reserved are names that a register cannot have: CEL's own words.
-var reserved = strings.Fields("as break const continue else false for function if import in let loop namespace null package return secret true var void while item error")
+var reserved = strings.Fields("as break const continue else false for function if import in let loop namespace null package return secret true var void while item")
 
 // steps reads a list of steps. regs are the registers that are known so far;
 // those of the list are added as it goes.
