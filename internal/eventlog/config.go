@@ -86,7 +86,7 @@ func DefaultConfig(dir string) Config {
 		Replicas:       1,
 		MaxAge:         30 * 24 * time.Hour,
 		MaxBytes:       4 << 30,
-		BatchRecords:   256,
+		BatchRecords:   1024,
 		BatchBytes:     1 << 20,
 		QueueRecords:   16 << 10,
 		QueueBytes:     32 << 20,

@@ -37,6 +37,7 @@ func (l *Log) AppendDecisions(ctx context.Context, b *record.Batch) (record.Posi
 		}
 		if sent != nil {
 			if seq, ok := l.found(record.Decisions, b.Number, sent); ok {
+				l.noteDecided(seq, b.Through)
 				b.Seq = seq
 				return b.At(0), nil
 			}
@@ -64,6 +65,7 @@ func (l *Log) AppendDecisions(ctx context.Context, b *record.Batch) (record.Posi
 			l.noteDecided(0, record.Position{}) // look again: it says whether the conflict is real
 			if msg, err := sess.stream.GetLastMsgForSubject(sess.ctx, string(record.Decisions)); err == nil && record.Hash(msg.Data) == record.Hash(sent) {
 				l.landed(b, msg.Sequence, sent) // the first copy, late
+				l.noteDecided(msg.Sequence, b.Through)
 				b.Seq = msg.Sequence
 				return b.At(0), nil
 			}

@@ -14,11 +14,12 @@ import (
 	"signalbox/internal/record"
 )
 
-// How often the guards look.
-const (
-	spaceEvery     = 250 * time.Millisecond
-	retentionEvery = 5 * time.Second // a report at most as often, so it never fills the log itself
-)
+// spaceEvery is how often the guard of free space looks.
+const spaceEvery = 250 * time.Millisecond
+
+// retentionEvery is how often what left is looked for, and told: not so often
+// that the reports fill the log themselves. A variable for tests.
+var retentionEvery = 5 * time.Second
 
 // watchSpace refuses events before the disk is full: what is left is for the
 // journal of runs under way.
@@ -64,7 +65,7 @@ func (l *Log) checkSpace() {
 // watchRetention reports what left the log, and keeps what is not done from
 // leaving.
 func (l *Log) watchRetention() {
-	tick := time.NewTicker(retentionEvery)
+	tick := time.NewTicker(l.retentionEvery)
 	defer tick.Stop()
 	for {
 		if st, err := l.State(l.ctx); err == nil {

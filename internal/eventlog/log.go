@@ -39,6 +39,8 @@ type Log struct {
 	failures chan string // from the server's log: a write has failed
 	subjects map[record.Subject]*appender
 
+	retentionEvery time.Duration
+
 	cpMu    sync.Mutex
 	cp      checkpoint
 	changed bool
@@ -61,7 +63,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
 		return nil, fmt.Errorf("event log: %w", err)
 	}
 	l := &Log{cfg: cfg, log: log, dir: dir, opened: make(chan struct{}), told: make(map[string]bool),
-		failures: make(chan string, 1), dirty: newDirSync(cfg), subjects: make(map[record.Subject]*appender)}
+		failures: make(chan string, 1), dirty: newDirSync(cfg), retentionEvery: retentionEvery, subjects: make(map[record.Subject]*appender)}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	for _, s := range []record.Subject{record.Events, record.Decisions, record.Journal} {
 		l.subjects[s] = newAppender(l, s)

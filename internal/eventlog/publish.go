@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -126,7 +127,9 @@ func (l *Log) landed(b *record.Batch, seq uint64, data []byte) {
 // dirSync makes the names of new block files durable: the server syncs their
 // content, but never their directory.
 type dirSync struct {
-	dir  string
+	dir string
+
+	mu   sync.Mutex
 	mod  time.Time
 	seen time.Time
 }
@@ -140,6 +143,8 @@ const racy = 20 * time.Millisecond
 // sync syncs the directory if it has changed since the last call. It is called
 // after every write, so it must cost no more than a look.
 func (d *dirSync) sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	info, err := os.Stat(d.dir)
 	if err != nil {
 		return err

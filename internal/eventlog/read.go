@@ -68,10 +68,9 @@ func (l *Log) ReadBackwards(ctx context.Context, before uint64, subjects []recor
 			begin = end - stretch + 1
 		}
 		var batches []*record.Batch
-		err := l.Range(ctx, record.Position{Seq: begin}, record.Position{Seq: end}, subjects, func(b *record.Batch) error {
-			if b.Seq >= begin && b.Seq <= end {
-				batches = append(batches, b)
-			}
+		r := reader{l: l, chain: newChain(), next: begin, only: subjects}
+		err := r.follow(ctx, end, func(b *record.Batch) error {
+			batches = append(batches, b)
 			return nil
 		})
 		if err != nil {
