@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
 	"strconv"
 	"time"
@@ -127,6 +128,18 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		err = fmt.Errorf("%w: the running rules are kept:\n%w", ErrInvalid, err)
 	}
 	s.answer(w, r, st, err)
+}
+
+// profile serves the runtime's profiles, for `go tool pprof`.
+func profile(w http.ResponseWriter, r *http.Request) {
+	switch name := r.PathValue("profile"); name {
+	case "profile":
+		pprof.Profile(w, r)
+	case "trace":
+		pprof.Trace(w, r)
+	default:
+		pprof.Handler(name).ServeHTTP(w, r)
+	}
 }
 
 func number(v url.Values, name string) (int, error) {

@@ -110,6 +110,7 @@ func New(b Backend, token string, metrics http.Handler, log *slog.Logger) (*Serv
 	s.api("POST /api/v1/deadletters/{id}/requeue", s.command("requeue"))
 	s.api("POST /api/v1/deadletters/{id}/discard", s.command("discard"))
 	s.api("POST /api/v1/reload", s.reload)
+	s.api("GET /debug/pprof/{profile}", profile)
 	s.mux.HandleFunc("/webhook/{name}", s.webhook)
 	s.mux.HandleFunc("/", s.nowhere)
 	return s, nil

@@ -46,7 +46,6 @@ type SourceStatus struct {
 	Logged      uint64            `json:"logged"`
 	Rejected    uint64            `json:"rejected"`
 	Refused     map[string]uint64 `json:"refused"`
-	Unanswered  uint64            `json:"unanswered"`
 	InFlight    int64             `json:"in_flight"`
 	KernelDrops uint64            `json:"kernel_drops"`
 	Unparsed    map[string]uint64 `json:"unparsed,omitempty"`

@@ -16,7 +16,7 @@ func (a *app) ledgerCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
 		Short: "Show whether the books balance",
-		Long: `For each source: received = logged + rejected + refused + unanswered + in flight.
+		Long: `For each source: received = logged + rejected + refused + in flight.
 For the log: logged = decided + duplicate + suppressed + unmatched + undecided, and
 runs started = ended + waiting for a person + open. What the kernel dropped on UDP
 sockets stands beside it. With --verify the whole log is read: every batch's
@@ -56,13 +56,13 @@ finished step done again. Exits 1 where something does not balance.`,
 
 func (a *app) printLedger(l *api.Ledger) {
 	a.printf("Intake since %s\n", l.Started.Local().Format(time.DateTime))
-	a.printf("  %-20s %12s %12s %10s %10s %10s %10s %12s\n", "source", "received", "logged", "rejected", "refused", "unanswered", "in flight", "kernel drops")
+	a.printf("  %-20s %12s %12s %10s %10s %10s %12s\n", "source", "received", "logged", "rejected", "refused", "in flight", "kernel drops")
 	for _, s := range l.Intake {
 		var refused uint64
 		for _, n := range s.Refused {
 			refused += n
 		}
-		a.printf("  %-20s %12d %12d %10d %10d %10d %10d %12d\n", clean(s.Name), s.Received, s.Logged, s.Rejected, refused, s.Unanswered, s.InFlight, s.KernelDrops)
+		a.printf("  %-20s %12d %12d %10d %10d %10d %12d\n", clean(s.Name), s.Received, s.Logged, s.Rejected, refused, s.InFlight, s.KernelDrops)
 	}
 	b := l.Log
 	a.printf("Log since %s, up to %s\n", b.Since.Local().Format(time.DateTime), b.Through)

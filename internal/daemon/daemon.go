@@ -189,6 +189,7 @@ func (d *daemon) parts(ctx context.Context) error {
 	feeding.Go(func() error { return d.feeds.run(feedCtx, d.intake.Emit) })
 	feeding.Go(func() error { return d.watch(feedCtx) })
 	feeding.Go(func() error { d.gauge(feedCtx); return nil })
+	d.awaitListeners(feedCtx)
 	d.ready.Store(true)
 	d.banner()
 	select {
@@ -197,6 +198,22 @@ func (d *daemon) parts(ctx context.Context) error {
 	}
 	d.ready.Store(false)
 	return d.stop(stopFeeds, stopAll, feeding, core)
+}
+
+// awaitListeners waits until the sources that listen have said where: a moment
+// after the last one did.
+func (d *daemon) awaitListeners(ctx context.Context) {
+	const still, most = 100 * time.Millisecond, 3 * time.Second
+	begun, changed, n := time.Now(), time.Now(), 0
+	for time.Since(changed) < still && time.Since(begun) < most && ctx.Err() == nil {
+		if now := len(d.feeds.addresses()); now != n {
+			n, changed = now, time.Now()
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // stop is the orderly end: sources first, so that what they have accepted is

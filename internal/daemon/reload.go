@@ -126,10 +126,11 @@ func ours(ev fsnotify.Event) bool {
 		return false
 	}
 	switch filepath.Ext(ev.Name) {
-	case ".yaml", ".yml", ".json", "":
+	case ".yaml", ".yml", ".json":
 		return filepath.Base(ev.Name)[0] != '.'
 	}
-	return false
+	info, err := os.Stat(ev.Name)
+	return err == nil && info.IsDir() && filepath.Base(ev.Name)[0] != '.'
 }
 
 // watchFolders watches every folder that something is read from. Adding one

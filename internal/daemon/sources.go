@@ -31,7 +31,7 @@ type feed struct {
 	metrics    *metrics.Set
 	log        *slog.Logger
 
-	received, logged, rejected, lost, drops atomic.Uint64
+	received, logged, rejected, drops atomic.Uint64
 
 	mu       sync.Mutex
 	refused  map[string]uint64
@@ -88,7 +88,7 @@ func (f *feed) setHealth(err error) {
 
 func (f *feed) status() api.SourceStatus {
 	st := api.SourceStatus{Name: f.name, Kind: f.kind,
-		Logged: f.logged.Load(), Rejected: f.rejected.Load(), Unanswered: f.lost.Load(), KernelDrops: f.drops.Load()}
+		Logged: f.logged.Load(), Rejected: f.rejected.Load(), KernelDrops: f.drops.Load()}
 	f.mu.Lock()
 	st.Refused, st.Unparsed = maps.Clone(f.refused), maps.Clone(f.unparsed)
 	if f.health != nil {
@@ -97,7 +97,7 @@ func (f *feed) status() api.SourceStatus {
 	f.mu.Unlock()
 	// Received last: it is counted first, so what is in flight is never below 0.
 	st.Received = f.received.Load()
-	st.InFlight = int64(st.Received) - int64(st.Logged) - int64(st.Rejected) - int64(st.Unanswered)
+	st.InFlight = int64(st.Received) - int64(st.Logged) - int64(st.Rejected)
 	for _, n := range st.Refused {
 		st.InFlight -= int64(n)
 	}
@@ -154,10 +154,7 @@ func (fs *feeds) Rejected(source, typ string) {
 	fs.metrics.Event(typ, "rejected")
 }
 func (fs *feeds) Unparsed(source, peer string) { fs.get(source).Unparsed(peer) }
-func (fs *feeds) Lost(source string, n int) {
-	fs.get(source).lost.Add(uint64(n))
-	fs.metrics.Lost(source, n)
-}
+func (fs *feeds) Lost(source string, n int)    { fs.get(source).Refused("unavailable", n) }
 
 func (fs *feeds) listens(what, address string) {
 	fs.mu.Lock()

@@ -34,7 +34,9 @@ type Observer interface {
 	Accepted(source, eventType string)
 	Rejected(source, eventType string)
 	Unparsed(source, peer string)
-	Lost(source string, n int) // handed over, and the log gave no answer
+	// Lost counts events of our own that did not get into the log; sources
+	// count theirs themselves.
+	Lost(source string, n int)
 }
 
 // Intake is the way in. It is safe for many goroutines at once.
@@ -126,6 +128,7 @@ func (in *Intake) EmitEvent(ctx context.Context, ev event.Event) (event.ID, erro
 	select {
 	case err := <-wait:
 		if err != nil {
+			in.obs.Lost(ev.Source, 1)
 			return "", classify(err)
 		}
 		return ev.ID, rejected
@@ -178,16 +181,15 @@ func (in *Intake) settle(recs []record.Record, receipts []source.Receipt, err er
 			receipts[i].Err = err
 		}
 	}
+	if err != nil {
+		return
+	}
 	for i := range recs {
-		switch r := &recs[i]; {
-		case r.Kind == record.KindRejected && err == nil:
+		switch r := &recs[i]; r.Kind {
+		case record.KindRejected:
 			in.obs.Rejected(r.Rejected.Event.Source, r.Rejected.Event.Type)
-		case r.Kind == record.KindRejected:
-			in.obs.Lost(r.Rejected.Event.Source, 1)
-		case err == nil:
-			in.obs.Accepted(r.Event.Source, r.Event.Type)
 		default:
-			in.obs.Lost(r.Event.Source, 1)
+			in.obs.Accepted(r.Event.Source, r.Event.Type)
 		}
 	}
 }

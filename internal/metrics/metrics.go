@@ -25,7 +25,6 @@ type Set struct {
 	processing *prometheus.HistogramVec
 	received   *prometheus.CounterVec
 	refused    *prometheus.CounterVec
-	lost       *prometheus.CounterVec
 	unparsed   *prometheus.CounterVec
 	drops      *prometheus.GaugeVec
 	sourceUp   *prometheus.GaugeVec
@@ -67,7 +66,6 @@ func New() *Set {
 		prometheus.ExponentialBuckets(0.0005, 2, 20), "event_type")
 	s.received = counter("source_received_total", "Messages that a source read from its peers.", "source")
 	s.refused = counter("source_refused_total", "Messages that were not taken, by reason.", "source", "reason")
-	s.lost = counter("source_unanswered_total", "Messages handed over for which the log gave no answer; their senders were told to repeat them.", "source")
 	s.unparsed = counter("source_unparsed_total", "Messages kept though their parser made no sense of them, by sender.", "source", "peer")
 	s.drops = gauge("source_kernel_drops", "Datagrams that the kernel dropped on the source's sockets since start.", "source")
 	s.sourceUp = gauge("source_up", "1 while the source is well.", "source")
@@ -105,7 +103,7 @@ func (s *Set) Processed(eventType string, took time.Duration) {
 	s.processing.WithLabelValues(s.types.label(eventType)).Observe(took.Seconds())
 }
 
-// Received, Refused, KernelDrops, Unparsed and Lost count for one source.
+// Received counts messages that a source read from its peers.
 func (s *Set) Received(source string, n int) {
 	s.received.WithLabelValues(s.sources.label(source)).Add(float64(n))
 }
@@ -113,11 +111,6 @@ func (s *Set) Received(source string, n int) {
 // Refused counts messages not taken, by a short constant reason.
 func (s *Set) Refused(source, reason string, n int) {
 	s.refused.WithLabelValues(s.sources.label(source), reason).Add(float64(n))
-}
-
-// Lost counts messages for which the log gave no answer.
-func (s *Set) Lost(source string, n int) {
-	s.lost.WithLabelValues(s.sources.label(source)).Add(float64(n))
 }
 
 // KernelDrops sets what the kernel dropped on a source's sockets since start.
