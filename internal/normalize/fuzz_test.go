@@ -89,6 +89,6 @@ func FuzzMappingFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, src string) {
 		r := &reader{file: "m.yaml"}
-		r.mappings([]byte(src), true, cat)
+		r.mappings([]byte(src), cat)
 	})
 }

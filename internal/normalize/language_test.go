@@ -14,7 +14,7 @@ import (
 // only makes a Normalizer of one file and nothing built in.
 func only(t *testing.T, src string) (*Normalizer, error) {
 	t.Helper()
-	return New(Options{Packs: fstest.MapFS{"m.yaml": {Data: []byte(src)}}})
+	return New(Options{Catalogue: load(t).cat, Packs: fstest.MapFS{"m.yaml": {Data: []byte(src)}}})
 }
 
 // TestValues covers every part of a message that a value can name.
@@ -171,6 +171,7 @@ func TestLoadErrors(t *testing.T) {
 		{"part that is none", head + "    type: x\n    data: {a: '{msg.hostnam}'}\n" + ok, `m.yaml:6:16: data: a: no part of a message "hostnam": did you mean "hostname"?`},
 		{"regexp", head + "    regexp: '('\n    type: x\n" + ok, "m.yaml:5:13: regexp: error parsing regexp: missing closing ): `\\A(?:()\\z`"},
 		{"twice", head + "    type: x\n" + ok + "  - name: a.b\n    tag: T\n    type: x\n" + ok, `m.yaml:7:5: mapping "a.b" is there already, at m.yaml:3`},
+		{"a star in the middle", "form: syslog\nmappings:\n  - name: a\n    tag: [A-5-*_DOWN]\n    type: x\n" + ok, "m.yaml:4:15: tag: a * stands at the end only"},
 		{"no YAML", "form: [syslog\n", "m.yaml:2:1: "},
 		{"unknown example key", head + "    type: x\n    examples: [{rw: x, type: none}]\n", `m.yaml:6:17: an example has no key "rw": did you mean "raw"?`},
 		{"condition", head + "    type: x\n    when: {kv.a: {contain: b}}\n" + ok, `m.yaml:6:19: when has no key "contain": did you mean "contains"?`},
@@ -253,7 +254,7 @@ func TestTagKey(t *testing.T) {
 		"LINK-3-UPDOWN": "LINK-UPDOWN", "ROUTING-BGP-5-ADJCHANGE": "ROUTING-BGP-ADJCHANGE",
 		"LINK-SW1_SP-3-UPDOWN": "LINK-UPDOWN", "SYSMGR-STANDBY-3-SHUTDOWN_START": "SYSMGR-SHUTDOWN_START",
 		"IFNET/4/LINK_STATE": "IFNET/LINK_STATE", "ASA-6-302013": "ASA-302013", "ADJCHANGE": "ADJCHANGE",
-		"0100032002": "0100032002", "": "", "-": "-", "A-3": "A-3", "A-9-B": "A-9-B",
+		"0100032002": "0100032002", "": "", "-": "-", "A-3": "A-3", "A-9-B": "A-9-B", "SECURITY-login-6-AUTHEN_SUCCESS": "SECURITY-LOGIN-AUTHEN_SUCCESS",
 	} {
 		if got := string(tagKey(nil, tag)); got != want {
 			t.Errorf("tagKey(%q) = %q, want %q", tag, got, want)

@@ -19,7 +19,6 @@ type mapping struct {
 	name string
 	id   string // name@hash, what an event carries
 	form Form
-	user bool
 	file string
 	node *yaml.Node
 
@@ -103,8 +102,8 @@ var fileKeys = []string{"form", "mappings"}
 var mappingKeys = []string{"name", "form", "tag", "app", "word", "key", "trap", "match", "match_on", "regexp", "when",
 	"type", "device", "interface", "time", "sender_id", "severity", "data", "examples"}
 
-// file reads one mapping file.
-func (r *reader) mappings(src []byte, user bool, cat *schema.Catalogue) (out []*mapping) {
+// mappings reads one file.
+func (r *reader) mappings(src []byte, cat *schema.Catalogue) (out []*mapping) {
 	root := r.parse(src)
 	if root == nil || root.Kind == 0 {
 		return nil
@@ -126,7 +125,7 @@ func (r *reader) mappings(src []byte, user bool, cat *schema.Catalogue) (out []*
 		return nil
 	}
 	for _, n := range list.Content {
-		m := &mapping{form: Form(form), user: user, file: r.file, node: resolve(n)}
+		m := &mapping{form: Form(form), file: r.file, node: resolve(n)}
 		before := len(r.errs)
 		r.mapping(m, cat)
 		if len(r.errs) == before {
@@ -210,7 +209,16 @@ func (r *reader) finding(m *mapping, keys map[string]*yaml.Node) {
 		}
 		switch k {
 		case "tag":
-			m.tags = values(r.list(n, k))
+			nodes := r.list(n, k)
+			for _, t := range nodes {
+				if i := strings.IndexByte(t.Value, '*'); i >= 0 && i < len(t.Value)-1 {
+					r.failAt(t, i, "tag: a * stands at the end only")
+				}
+				if len(t.Value) > maxTag {
+					r.fail(t, "tag: longer than %d bytes", maxTag)
+				}
+			}
+			m.tags = values(nodes)
 		case "app":
 			m.apps = values(r.list(n, k))
 		case "word":

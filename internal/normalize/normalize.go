@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -39,8 +40,9 @@ type DeviceNamer interface {
 // Options are what a Normalizer is made of. The zero value gives one with the
 // built-in mappings and event types.
 type Options struct {
-	Packs     fs.FS   // built-in mappings; nil for those in the binary
-	User      []fs.FS // folders of users' mappings (*.yaml, *.yml), asked first
+	Packs     fs.FS    // built-in mappings; nil for those in the binary
+	User      []fs.FS  // folders of users' mappings (*.yaml, *.yml), asked first
+	UserDirs  []string // what to call those folders in messages; may be shorter
 	Catalogue *schema.Catalogue
 	Devices   DeviceNamer // nil: no inventory
 	Names     *trap.Names // names of SNMP objects; nil for those in the binary
@@ -116,10 +118,14 @@ func New(o Options) (*Normalizer, error) {
 	}
 	n := &Normalizer{cat: o.Catalogue, devices: o.Devices, names: o.Names}
 	n.pool.New = func() any { return new(message) }
-	builtin, errs := loadFolder(o.Packs, false, o.Catalogue)
+	builtin, errs := loadFolder(o.Packs, "", o.Catalogue)
 	var users []*mapping
-	for _, fsys := range o.User {
-		more, moreErrs := loadFolder(fsys, true, o.Catalogue)
+	for i, fsys := range o.User {
+		dir := ""
+		if i < len(o.UserDirs) {
+			dir = o.UserDirs[i]
+		}
+		more, moreErrs := loadFolder(fsys, dir, o.Catalogue)
 		users = append(users, more...)
 		errs = append(errs, moreErrs...)
 	}
@@ -140,7 +146,7 @@ func New(o Options) (*Normalizer, error) {
 	return n, nil
 }
 
-func loadFolder(fsys fs.FS, user bool, cat *schema.Catalogue) (out []*mapping, errs []error) {
+func loadFolder(fsys fs.FS, dir string, cat *schema.Catalogue) (out []*mapping, errs []error) {
 	var files []string
 	for _, glob := range []string{"*.yaml", "*.yml"} {
 		found, err := fs.Glob(fsys, glob)
@@ -156,8 +162,8 @@ func loadFolder(fsys fs.FS, user bool, cat *schema.Catalogue) (out []*mapping, e
 			errs = append(errs, err)
 			continue
 		}
-		r := &reader{file: file}
-		out = append(out, r.mappings(src, user, cat)...)
+		r := &reader{file: path.Join(dir, file)}
+		out = append(out, r.mappings(src, cat)...)
 		errs = append(errs, r.errs...)
 	}
 	return out, errs
@@ -244,7 +250,8 @@ const maxTag = 128
 // tagKey takes the severity out of a tag, LINK-3-UPDOWN or IFNET/4/LINK_STATE,
 // because devices let the operator change it; and with it the part of a Cisco
 // chassis that speaks (LINK-SW1_SP-3-UPDOWN, SYSMGR-STANDBY-3-..), because the
-// message is the same. It writes to dst, so that a look-up needs no memory.
+// message is the same. Lower case becomes upper case: IOS-XR writes both. It
+// writes to dst, so that a look-up needs no memory.
 func tagKey(dst []byte, tag string) []byte {
 	tag = tag[:min(len(tag), maxTag)]
 	for i := 1; i+2 < len(tag); i++ {
@@ -256,9 +263,20 @@ func tagKey(dst []byte, tag string) []byte {
 		if j := strings.LastIndexByte(facility, '-'); j > 0 && isSubfacility(facility[j+1:]) {
 			facility = facility[:j]
 		}
-		return append(append(dst, facility...), tag[i+2:]...)
+		return appendUpper(appendUpper(dst, facility), tag[i+2:])
 	}
-	return append(dst, tag...)
+	return appendUpper(dst, tag)
+}
+
+func appendUpper(dst []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		if c >= 'a' && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }
 
 // isSubfacility knows the names that Cisco gives to parts of a chassis: SP,
