@@ -57,7 +57,7 @@ func TestGzip(t *testing.T) {
 		{"more behind", packed + "xxx", 400, "damaged"},
 		{"empty", "", 400, "not gzip"},
 		{"dense: by ratio", dense, 413, "times its size"},
-		{"bomb", gzipped(t, strings.Repeat("\x00", 100<<20)), 413, "inflates"},
+		{"bomb", gzipped(t, strings.Repeat("\x00", 16<<20)), 413, "inflates"},
 		{"long: by size", gzipped(t, `{"a":"`+string(long)+`"}`), 413, "262144"},
 		{"gzip in gzip", gzipped(t, packed), 400, "an event is a JSON object"},
 	}
@@ -91,13 +91,13 @@ func TestBombsCostLittle(t *testing.T) {
 		{strings.Repeat(`{"a":`, 200_000), nil},
 		{keys.String(), nil},
 		{"[" + strings.Repeat("{},", 300_000) + "{}]", nil},
-		{gzipped(t, strings.Repeat("[", 100<<20)), []string{"Content-Encoding", "gzip"}},
+		{gzipped(t, strings.Repeat("[", 16<<20)), []string{"Content-Encoding", "gzip"}},
 	}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 3 {
 		for _, b := range bombs {
 			wg.Go(func() {
 				if a := r.post(t, b.body, b.headers...); a.status/100 != 4 {

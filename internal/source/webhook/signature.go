@@ -236,13 +236,15 @@ type seen struct {
 	young, old map[[16]byte]struct{}
 	since      time.Time
 	window     time.Duration
+	max        int // of one generation
 }
 
+// maxSeen signatures cost about 4 MB.
 const maxSeen = 1 << 17
 
 func newSeen(tolerance time.Duration) *seen {
 	// A timestamp may be tolerance ahead, and is then valid for twice that.
-	return &seen{young: map[[16]byte]struct{}{}, window: 2 * tolerance}
+	return &seen{young: map[[16]byte]struct{}{}, window: 2 * tolerance, max: maxSeen}
 }
 
 // claim is a signature that one request holds. Its holder says in the end
@@ -256,7 +258,7 @@ func (s *seen) claim(signature []byte, now time.Time) (*claim, *refusal) {
 	c := &claim{from: s, key: [16]byte(signature)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.young) >= maxSeen || now.Sub(s.since) > s.window {
+	if len(s.young) >= s.max || now.Sub(s.since) > s.window {
 		s.old, s.young, s.since = s.young, map[[16]byte]struct{}{}, now
 	}
 	_, a := s.young[c.key]
