@@ -208,7 +208,7 @@ func (w *Worker) warm(it *item) bool {
 			}
 			it.mu.Unlock()
 			w.mu.Unlock()
-			it.rule, _ = w.cfg.Rules.Rule(it.start.Rule, it.start.RuleVersion)
+			it.rule = w.ruleOf(it)
 			return true
 		}
 		w.log.Error("run cannot be read from the log; trying again", "run", it.start.Run, "err", err, "wait", wait)

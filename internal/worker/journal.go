@@ -2,7 +2,6 @@ package worker
 
 import (
 	"errors"
-	"sync"
 	"time"
 
 	"signalbox/internal/record"
@@ -24,28 +23,24 @@ type answer struct {
 	err error
 }
 
-// answers are reused: one is needed for every durable wait.
-var answers = sync.Pool{New: func() any { return make(chan answer, 1) }}
-
 // append writes records and waits until they are durable, trying again until
 // they are or the worker was cut off. What could not be written is told once a
 // try, in the log.
 func (w *Worker) append(recs []record.Record) ([]record.Position, error) {
 	for wait := againFirst; ; wait = min(2*wait, againMost) {
-		ch := answers.Get().(chan answer)
+		ch := make(chan answer, 1)
 		err := w.cfg.Journal.Append(w.base, record.Journal, recs, func(at []record.Position, err error) {
 			ch <- answer{at, err}
 		})
 		if err == nil {
 			select {
 			case a := <-ch:
-				answers.Put(ch)
 				if a.err == nil {
 					return a.at, nil
 				}
 				err = a.err
 			case <-w.base.Done():
-				return nil, errStopped // ch is not reused: its answer may still come
+				return nil, errStopped
 			}
 		}
 		if !w.again(wait, err) {

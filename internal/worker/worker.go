@@ -312,10 +312,18 @@ func (w *Worker) admit(it *item) error {
 	return nil
 }
 
+// ruleOf finds a run's rule, nil where it is not loaded any more.
+func (w *Worker) ruleOf(it *item) *rule.Rule {
+	if r, ok := w.cfg.Rules.Rule(it.start.Rule, it.start.RuleVersion); ok {
+		return r
+	}
+	return nil
+}
+
 // enqueue puts an admitted run in its lane, and starts the lane if it is new.
 func (w *Worker) enqueue(it *item) {
 	it.acked = make(chan struct{})
-	it.rule, _ = w.cfg.Rules.Rule(it.start.Rule, it.start.RuleVersion)
+	it.rule = w.ruleOf(it)
 	if it.group == nil {
 		it.group = &group{}
 		it.group.open.Store(1)
