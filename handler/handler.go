@@ -30,9 +30,9 @@ import (
 	"signalbox/event"
 )
 
-// Func handles one event. What it returns becomes the step's output: an object
-// (a map or a struct) field by field, anything else as the field result. An
-// error fails the step for good, unless it is Recoverable. ctx ends when
+// Func handles one event. What it returns, made JSON, is the field json of what
+// the step registers in its rule. An error fails the step for good, unless it is
+// Recoverable. ctx ends when
 // Signalbox ends; a Func that takes longer than its timeout is killed with its
 // process.
 type Func func(ctx context.Context, e event.Event) (any, error)

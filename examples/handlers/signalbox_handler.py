@@ -8,9 +8,8 @@
     serve({"interface_down": interface_down})
 
 A handler gets the event as a dict (CloudEvents: type, device, interface, time,
-data, ...). What it returns becomes the output of the step; a dict field by
-field, anything else as the field "result". An exception fails the step for
-good, and Recoverable lets the rule try again. A handler that takes two
+data, ...). What it returns is "json" of what the step registers in its rule. An
+exception fails the step for good, and Recoverable lets the rule try again. A handler that takes two
 arguments gets the request as well: run, rule, step, attempt, key, args.
 
 Signalbox sends one request a line, and waits for the answer before it sends

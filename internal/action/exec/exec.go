@@ -97,7 +97,7 @@ func (a *Action) Spec() rule.ActionSpec {
 			{Name: "exit_code", Type: "int", Doc: "exit code; -1 when killed by a signal"},
 			{Name: "stdout", Type: "string", Doc: "what the program wrote, the first max_output bytes"},
 			{Name: "stderr", Type: "string", Doc: "the same of stderr"},
-			{Name: "json", Type: "any", Doc: "stdout parsed, where it is a JSON object or list; else null. Of a handler: its output"},
+			{Name: "json", Type: "any", Doc: "stdout parsed, where it is a JSON object or list; else null. Of a handler: what it returned"},
 			{Name: "truncated", Type: "bool", Doc: "there was more than max_output"},
 			{Name: "took_ms", Type: "int", Doc: "milliseconds from start to end"},
 		},
@@ -142,7 +142,17 @@ func (c *command) would() map[string]any {
 	for _, s := range c.argv[1:] {
 		text += fmt.Sprintf(" %q", c.redact.Text(s))
 	}
-	return map[string]any{"dry_run": true, "would": text}
+	return output("dry_run", true, "would", text)
+}
+
+// output is an output with all fields of the Spec, so that a later step may ask
+// for any of them; pairs are those that say something.
+func output(pairs ...any) map[string]any {
+	out := map[string]any{"exit_code": 0, "stdout": "", "stderr": "", "json": nil, "truncated": false, "took_ms": int64(0)}
+	for i := 0; i < len(pairs); i += 2 {
+		out[pairs[i].(string)] = pairs[i+1]
+	}
+	return out
 }
 
 func (c *command) run(ctx context.Context, grace time.Duration) (map[string]any, error) {
@@ -173,13 +183,9 @@ func (c *command) run(ctx context.Context, grace time.Duration) (map[string]any,
 		}
 		p.stop(grace)
 	}
-	out := map[string]any{
-		"exit_code": cmd.ProcessState.ExitCode(), "json": nil,
-		"stdout":    c.text(stdout),
-		"stderr":    c.text(stderr),
-		"truncated": stdout.written > c.maxOutput || stderr.written > c.maxOutput,
-		"took_ms":   time.Since(began).Milliseconds(),
-	}
+	out := output("exit_code", cmd.ProcessState.ExitCode(), "stdout", c.text(stdout), "stderr", c.text(stderr),
+		"truncated", stdout.written > c.maxOutput || stderr.written > c.maxOutput,
+		"took_ms", time.Since(began).Milliseconds())
 	if b := strings.TrimSpace(stdout.buf.String()); stdout.written <= c.maxOutput && b != "" && (b[0] == '{' || b[0] == '[') {
 		if v, err := action.DecodeJSON([]byte(b)); err == nil {
 			out["json"] = c.redact.Value(v)

@@ -221,7 +221,7 @@ func (a *Action) doHandler(ctx context.Context, call action.Call) (action.Result
 		return action.Result{}, redact.Error(fmt.Errorf("exec: %w", err))
 	}
 	if call.DryRun {
-		return action.Result{Output: map[string]any{"dry_run": true, "would": "ask handler " + name}}, nil
+		return action.Result{Output: output("dry_run", true, "would", "ask handler "+name)}, nil
 	}
 	if err := p.encode(req, call, given); err != nil {
 		return action.Result{}, redact.Error(fmt.Errorf("exec: handler %s: %w", name, err))
@@ -230,8 +230,10 @@ func (a *Action) doHandler(ctx context.Context, call action.Call) (action.Result
 	if err := p.hand(req); err != nil {
 		return action.Result{}, redact.Error(err)
 	}
-	out, err := p.judge(<-req.reply, again)
-	out = p.redactor().Output(redact.Output(out))
+	began := time.Now()
+	said, err := p.judge(<-req.reply, again)
+	said = p.redactor().Value(redact.Value(said))
+	out := output("json", said, "took_ms", time.Since(began).Milliseconds())
 	return action.Result{Output: out}, p.redactor().Error(redact.Error(err))
 }
 
@@ -284,7 +286,7 @@ func (p *pool) hand(req *request) error {
 }
 
 // judge makes a result of a reply.
-func (p *pool) judge(r reply, again bool) (map[string]any, error) {
+func (p *pool) judge(r reply, again bool) (any, error) {
 	if r.err != nil {
 		err := fmt.Errorf("exec: handler %s: %w; what it had done by then is not known", p.name, r.err)
 		if again {

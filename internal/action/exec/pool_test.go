@@ -124,7 +124,13 @@ func pid(t *testing.T, a *Action) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res.Output["pid"].(int64)
+	return got(res)["pid"].(int64)
+}
+
+// got is what a handler returned.
+func got(r action.Result) map[string]any {
+	m, _ := r.Output["json"].(map[string]any)
+	return m
 }
 
 func TestHandler(t *testing.T) {
@@ -135,10 +141,10 @@ func TestHandler(t *testing.T) {
 	want := map[string]any{"device": "sw1", "request": map[string]any{
 		"Run": "run-1", "Rule": "port-down", "Step": "1", "Attempt": int64(2), "Key": "run-1.1", "Replay": false,
 		"Device": map[string]any{"role": "core"}, "Args": map[string]any{"vlan": int64(7)}}}
-	if diff := cmp.Diff(want, res.Output); diff != "" || err != nil {
+	if diff := cmp.Diff(want, got(res)); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
-	if res, err := a.Do(t.Context(), askFor("list", nil)); err != nil || !cmp.Equal(res.Output, map[string]any{"result": []any{int64(1), int64(2)}}) {
+	if res, err := a.Do(t.Context(), askFor("list", nil)); err != nil || !cmp.Equal(res.Output["json"], any([]any{int64(1), int64(2)})) {
 		t.Error(res, err)
 	}
 	if _, err := a.Do(t.Context(), askFor("fail", nil)); err == nil || err.Error() != `exec: handler test: no\x1b[31m` {
@@ -222,7 +228,7 @@ func TestHandlersWorkAtOnce(t *testing.T) {
 			res, err := a.Do(t.Context(), c)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil || res.Output["device"] != c.Event.Device {
+			if err != nil || got(res)["device"] != c.Event.Device {
 				t.Errorf("%s: %v, %v", c.Event.Device, res.Output, err)
 			}
 		})
@@ -269,7 +275,7 @@ func TestStopLetsTheLastRequestEnd(t *testing.T) {
 	go func() { r, err := a.Do(t.Context(), slow); done <- result{r, err} }()
 	eventually(t, "the slow one", func() bool { _, err := os.Stat(slow.Event.Device); return err == nil })
 	cancel()
-	if r := <-done; r.err != nil || r.res.Output["result"] != "done" {
+	if r := <-done; r.err != nil || r.res.Output["json"] != "done" {
 		t.Errorf("%v, %v", r.res.Output, r.err)
 	}
 	if err := <-ran; err != nil {
@@ -357,7 +363,7 @@ func TestPythonExample(t *testing.T) {
 		c := askFor(kind, map[string]any{"args": args})
 		c.Attempt, c.Event.Data = attempt, json.RawMessage(data)
 		res, err := a.Do(t.Context(), c)
-		return res.Output, err
+		return got(res), err
 	}
 	if out, err := do("interface_down", 1, nil, `{}`); err != nil || out["summary"] != "sw1 Gi0/1 is down" {
 		t.Error(out, err)

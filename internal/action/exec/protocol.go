@@ -59,20 +59,16 @@ func readAnswer(line []byte, id string, clean func(s string, limit int) string) 
 	return a, nil
 }
 
-// output makes a step's output of an answer's: an object as it is, and
-// anything else as the field result.
-func (a answer) output() (map[string]any, error) {
-	if len(a.Output) == 0 || string(a.Output) == "null" {
-		return map[string]any{}, nil
+// output is what the handler returned, or nil.
+func (a answer) output() (any, error) {
+	if len(a.Output) == 0 {
+		return nil, nil
 	}
 	v, err := action.DecodeJSON(a.Output)
 	if err != nil {
 		return nil, fmt.Errorf("output: %w", err)
 	}
-	if m, ok := v.(map[string]any); ok {
-		return m, nil
-	}
-	return map[string]any{"result": v}, nil
+	return v, nil
 }
 
 // wait is how long the handler asks to be left alone.

@@ -34,8 +34,8 @@ func TestAnswer(t *testing.T) {
 			t.Errorf("%v: %s", in, got)
 		}
 	}
-	for in, want := range map[string]map[string]any{
-		"": {}, "null": {}, `{"a":1}`: {"a": int64(1)}, `"x"`: {"result": "x"}, `[1]`: {"result": []any{int64(1)}},
+	for in, want := range map[string]any{
+		"": nil, "null": nil, `{"a":1}`: map[string]any{"a": int64(1)}, `"x"`: "x", `[1]`: []any{int64(1)},
 	} {
 		got, err := answer{Output: []byte(in)}.output()
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {

@@ -152,7 +152,9 @@ func (r *request) would() map[string]any {
 	return map[string]any{
 		"dry_run": true,
 		"would":   fmt.Sprintf("send %s %s with a body of %d bytes", r.method, shown(r.url), len(r.body)),
-		"method":  r.method, "url": shown(r.url), "headers": names, "body_bytes": len(r.body),
+		"request": map[string]any{"method": r.method, "url": shown(r.url), "headers": names, "body_bytes": len(r.body)},
+		// The fields of the Spec, so that a later step may ask for any of them.
+		"status": 0, "headers": map[string]any{}, "body": "", "json": nil, "truncated": false, "took_ms": int64(0),
 	}
 }
 

@@ -507,8 +507,9 @@ func TestDryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{"dry_run": true, "would": "send POST " + srv.URL + "/x?[redacted] with a body of 3 bytes",
-		"method": "POST", "url": srv.URL + "/x?[redacted]", "body_bytes": 3,
-		"headers": []any{"Authorization", "Content-Type", "Idempotency-Key", "Traceparent", "User-Agent"}}
+		"request": map[string]any{"method": "POST", "url": srv.URL + "/x?[redacted]", "body_bytes": 3,
+			"headers": []any{"Authorization", "Content-Type", "Idempotency-Key", "Traceparent", "User-Agent"}},
+		"status": 0, "headers": map[string]any{}, "body": "", "json": nil, "truncated": false, "took_ms": int64(0)}
 	if diff := cmp.Diff(want, res.Output); diff != "" {
 		t.Error(diff)
 	}
