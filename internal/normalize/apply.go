@@ -28,9 +28,9 @@ func (mp *mapping) apply(n *Normalizer, m *message, res *Result) (ok bool, why s
 	if !typ.ok || name == "" {
 		return false, "its table of types has no entry for this message"
 	}
-	plans, ok := mp.plans[name]
+	how, ok := mp.plans[name]
 	if !ok {
-		plans = mp.plan(name, n.cat)
+		how = mp.plan(name, n.cat)
 	}
 	ev := &res.Event
 	ev.Type = name
@@ -54,7 +54,7 @@ func (mp *mapping) apply(n *Normalizer, m *message, res *Result) (ok bool, why s
 			ev.Time, _ = parseTime(g)
 		}
 	}
-	ev.Data = mp.writeData(n, m, name, plans)
+	ev.Data = m.writeData(&how)
 	return true, ""
 }
 
@@ -119,27 +119,24 @@ func (mp *mapping) fitsRegexp(m *message) bool {
 	return true
 }
 
-func (mp *mapping) writeData(n *Normalizer, m *message, typ string, plans []plan) []byte {
+func (m *message) writeData(how *plan) []byte {
 	b := append(m.out[:0], '{')
-	hasMessage := false
-	for i := range plans {
-		p := &plans[i]
-		if p.key == `"message":` {
-			hasMessage = true
-		}
+	for i := range how.fields {
+		p := &how.fields[i]
 		g := p.val.get(m)
 		if !g.ok {
 			continue
 		}
-		if len(b) > 1 {
+		before := len(b)
+		if before > 1 {
 			b = append(b, ',')
 		}
 		var ok bool
-		if b, ok = appendField(b, p.key, p.field, g); !ok && len(b) > 1 {
-			b = b[:len(b)-1] // the comma
+		if b, ok = appendField(b, p.key, p.field, g); !ok {
+			b = b[:before]
 		}
 	}
-	if m.sys != nil && !hasMessage && n.hasMessage(typ) {
+	if m.sys != nil && how.message {
 		if len(b) > 1 {
 			b = append(b, ',')
 		}
@@ -149,8 +146,6 @@ func (mp *mapping) writeData(n *Normalizer, m *message, typ string, plans []plan
 	m.out = append(b, '}')
 	return append(make([]byte, 0, len(m.out)), m.out...)
 }
-
-func (n *Normalizer) hasMessage(typ string) bool { return n.cat.HasField(typ, "message") }
 
 // shorten cuts s to at most most bytes, not inside a character, and takes white
 // space at its ends off.

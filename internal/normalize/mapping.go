@@ -41,7 +41,7 @@ type mapping struct {
 	time     *value
 	sender   *value
 	data     []dataField
-	plans    map[string][]plan // by event type
+	plans    map[string]plan // by event type
 	examples []example
 }
 
@@ -57,8 +57,15 @@ type dataField struct {
 	node *yaml.Node
 }
 
-// plan is how one field of data is written for one event type.
+// plan is how data is written for one event type.
 type plan struct {
+	fields []fieldPlan
+	// message says that the type has a field message that the mapping leaves
+	// to us.
+	message bool
+}
+
+type fieldPlan struct {
 	key   string // `"name":`
 	field *schema.Field
 	val   *value
@@ -376,7 +383,7 @@ func (r *reader) results(m *mapping, keys map[string]*yaml.Node, cat *schema.Cat
 // plans works out, for each event type that the mapping can give, how data is
 // written, and finds fields that no type has.
 func (r *reader) plans(m *mapping, cat *schema.Catalogue) {
-	m.plans = map[string][]plan{}
+	m.plans = map[string]plan{}
 	outcomes := m.typ.outcomes()
 	for _, typ := range outcomes {
 		if !schema.ValidType(typ) {
@@ -452,19 +459,20 @@ func (m *mapping) eachRef(visit func(*ref)) {
 	}
 }
 
-func (m *mapping) plan(typ string, cat *schema.Catalogue) []plan {
+func (m *mapping) plan(typ string, cat *schema.Catalogue) plan {
 	t, known := cat.Type(typ)
-	var out []plan
+	out := plan{message: cat.HasField(typ, "message")}
 	for _, f := range m.data {
-		p := plan{key: string(scan.AppendString(nil, f.name)) + ":", val: f.val}
+		p := fieldPlan{key: string(scan.AppendString(nil, f.name)) + ":", val: f.val}
 		for i := range t.Fields {
 			if t.Fields[i].Name == f.name {
 				p.field = &t.Fields[i]
 			}
 		}
 		if p.field != nil || !known {
-			out = append(out, p)
+			out.fields = append(out.fields, p)
 		}
+		out.message = out.message && f.name != "message"
 	}
 	return out
 }

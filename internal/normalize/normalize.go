@@ -91,7 +91,7 @@ type layer struct {
 }
 
 type tagPrefix struct {
-	prefix   string // as tagKey writes it
+	prefix   []byte // as tagKey writes it
 	mappings []*mapping
 }
 
@@ -226,12 +226,12 @@ func (l *layer) addTag(tag string, m *mapping, add func(map[string][]*mapping, s
 		return
 	}
 	for i := range l.prefixes {
-		if p := &l.prefixes[i]; p.prefix == key {
+		if p := &l.prefixes[i]; string(p.prefix) == key {
 			p.mappings = append(p.mappings, m)
 			return
 		}
 	}
-	l.prefixes = append(l.prefixes, tagPrefix{key, []*mapping{m}})
+	l.prefixes = append(l.prefixes, tagPrefix{[]byte(key), []*mapping{m}})
 }
 
 func (l *layer) keyed(r ref) map[string][]*mapping {
@@ -353,7 +353,11 @@ func (n *Normalizer) normalize(m *message) Result {
 		res.Reject = fmt.Sprintf("no form of message %q", in.Form)
 	}
 	if res.Reject == "" {
-		if err := n.cat.Validate(&res.Event); err != nil {
+		validate := n.cat.Validate
+		if in.Form != Payload { // all of whose data is written here
+			validate = n.cat.ValidateWritten
+		}
+		if err := validate(&res.Event); err != nil {
 			res.Reject = err.Error()
 			var field *schema.Error
 			if errors.As(err, &field) {

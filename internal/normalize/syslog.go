@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,7 @@ func (n *Normalizer) findSyslog(m *message, res *Result) bool {
 			return true
 		}
 		for i := range l.prefixes {
-			if p := &l.prefixes[i]; strings.HasPrefix(string(key), p.prefix) && n.tryAll(p.mappings, m, res) {
+			if p := &l.prefixes[i]; bytes.HasPrefix(key, p.prefix) && n.tryAll(p.mappings, m, res) {
 				return true
 			}
 		}
