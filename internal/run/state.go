@@ -96,7 +96,7 @@ type State struct {
 	Gen     uint32          `json:"gen,omitempty"` // how often it was put back
 	Begun   time.Time       `json:"begun,omitzero"`
 	Ended   time.Time       `json:"ended,omitzero"`
-	Last    record.Position `json:"last,omitzero"` // of the last record applied
+	Last    record.Position `json:"last,omitzero"` // of the last RunEnd applied
 
 	index map[string]*Step // of Steps, once they are many
 }
@@ -143,21 +143,24 @@ func (s *State) Waits() bool { return s.Outcome == record.Failed || s.Outcome ==
 
 // Apply folds one record of the run's journal into the state. at is its
 // position and when its log time. A record that was applied before changes
-// nothing, also when the writer, unsure of an answer, wrote it twice. The zero
-// position is taken as new.
+// nothing, also when the writer, unsure of an answer, wrote it twice.
+//
+// Branches of a run journal at once, so records of different steps may come in
+// another order than the log's: each step knows its own by the attempt's
+// number. The ends of a run come one after another, and are known by position.
 func (s *State) Apply(at record.Position, when time.Time, r *record.Record) {
-	if !at.IsZero() {
-		if !s.Last.Less(at) {
-			return
-		}
-		s.Last = at
-	}
 	switch r.Kind {
 	case record.KindStepBegin:
 		s.begin(when, r.Begin)
 	case record.KindStepEnd:
 		s.end(when, r.End)
 	case record.KindRunEnd:
+		if !at.IsZero() {
+			if !s.Last.Less(at) {
+				return
+			}
+			s.Last = at
+		}
 		s.runEnd(when, r.RunEnd)
 	}
 }
@@ -184,10 +187,10 @@ func (s *State) touch(path string) *Step {
 }
 
 func (s *State) begin(when time.Time, b *record.StepBegin) {
-	st := s.touch(b.Step)
-	if b.Attempt <= st.Number {
-		return // written twice
+	if old := s.Step(b.Step); old != nil && b.Attempt <= old.Number {
+		return // written or read twice
 	}
+	st := s.touch(b.Step)
 	if st.Status == Begun {
 		st.Interrupted++
 	}
@@ -200,14 +203,15 @@ func (s *State) begin(when time.Time, b *record.StepBegin) {
 }
 
 func (s *State) end(when time.Time, e *record.StepEnd) {
-	st := s.touch(e.Step)
 	if e.Skipped {
-		st.Status = Skipped
+		s.touch(e.Step).Status = Skipped
 		return
 	}
-	if e.Attempt < st.Number || e.Attempt == st.Number && st.Status != Begun {
-		return // written twice
+	if old := s.Step(e.Step); old != nil &&
+		(e.Attempt < old.Number || e.Attempt == old.Number && old.Status != Begun) {
+		return // written or read twice
 	}
+	st := s.touch(e.Step)
 	if s.Begun.IsZero() {
 		s.Begun = when
 	}

@@ -118,7 +118,7 @@ func crashes(t *rapid.T, r *rig) {
 			break
 		}
 		// A snapshot taken at any time before is as good.
-		if rapid.Bool().Draw(t, "snapshot") {
+		if rapid.Bool().Draw(t, "snapshot") { // also one that lacks what the log had last
 			if p, s := r.w.Snapshot(); s != nil {
 				pos, snap = p, s
 			}
