@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 // broker gives the URL of a real RabbitMQ: SIGNALBOX_RABBITMQ_URL, or a node
 // that is started for the tests. Without either the test is left out.
-func broker(t *testing.T) string {
+func broker(t testing.TB) string {
 	t.Helper()
 	if u := os.Getenv("SIGNALBOX_RABBITMQ_URL"); u != "" {
 		return u
@@ -47,7 +47,7 @@ func broker(t *testing.T) string {
 }
 
 // ownNode starts a node that the test may stop.
-func ownNode(t *testing.T) {
+func ownNode(t testing.TB) {
 	t.Helper()
 	node.once.Do(func() {
 		dir, err := os.MkdirTemp("", "signalbox-rabbitmq-")
@@ -66,7 +66,7 @@ func ownNode(t *testing.T) {
 	}
 }
 
-func ctl(t *testing.T, command string, args ...string) string {
+func ctl(t testing.TB, command string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(script, append([]string{command, node.dir}, args...)...).CombinedOutput()
 	if err != nil {

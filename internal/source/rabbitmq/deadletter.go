@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -17,6 +18,7 @@ const (
 	buryBatch    = 64 // dead letters published before their confirms are awaited
 	confirmLimit = 5 * time.Second
 	maxReason    = 1024
+	maxTries     = 10 // to publish a dead letter whose event is in the log
 )
 
 // bury sends messages to the dead-letter exchange until alive ends.
@@ -51,6 +53,7 @@ type grave struct {
 	ch       *amqp.Channel
 	returned chan amqp.Return
 	gone     chan *amqp.Error // why the channel was closed
+	blocked  atomic.Bool      // the broker takes nothing from publishers
 	watch    sync.WaitGroup
 }
 
@@ -85,6 +88,7 @@ func (g *grave) open(ctx context.Context) error {
 	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 1))
 	g.watch.Go(func() {
 		for b := range blocked {
+			g.blocked.Store(b.Active)
 			if b.Active {
 				g.env.Health(fmt.Errorf("the broker takes no dead letters at present: %s", b.Reason))
 			} else {
@@ -96,8 +100,9 @@ func (g *grave) open(ctx context.Context) error {
 }
 
 // bury publishes copies and settles the messages. One that cannot be published
-// is rejected instead, and the broker routes it as the queue says, without the
-// reason; but one that is in no log is kept until it can be.
+// for good is rejected instead, and the broker routes it as the queue says,
+// without the reason. Otherwise it is tried again; without end where the log
+// does not have it, or while the broker takes nothing from anybody.
 func (g *grave) bury(ctx context.Context, batch []*message) {
 	if g.cfg.DeadLetter.Exchange == "" {
 		for _, m := range batch {
@@ -113,10 +118,11 @@ func (g *grave) bury(ctx context.Context, batch []*message) {
 		case err == nil:
 			g.env.Log.WarnContext(ctx, "message sent to the dead-letter exchange", "queue", g.cfg.Queue, "reason", m.reason, "event", m.event)
 			g.finish(m)
-		case m.logged, errors.Is(err, errNoWay):
+		case errors.Is(err, errNoWay), m.logged && m.tries >= maxTries && !g.blocked.Load():
 			g.reject(m, err)
 		default:
 			kept = true
+			m.tries++
 			g.dead <- m
 		}
 	}

@@ -24,6 +24,7 @@ type message struct {
 	// reason and event are set for the dead-letter exchange.
 	reason, event string
 	logged        bool // the log has it: to lose the dead letter loses no data
+	tries         int  // to publish the dead letter
 }
 
 const maxKept = 512 // bytes of a property that is kept

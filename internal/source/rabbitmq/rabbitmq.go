@@ -37,6 +37,9 @@ type Source struct {
 	tls *tls.Config // nil for amqp://
 	// external is set where our certificate says who we are, not a password.
 	external bool
+	// dialLimit bounds connecting, setUpLimit the broker's answers to queues,
+	// bindings and consumer.
+	dialLimit, setUpLimit time.Duration
 }
 
 // New makes a source. It resolves the URL and reads the TLS files, and connects
@@ -50,7 +53,7 @@ func New(env source.Env, cfg Config) (*Source, error) {
 	if err != nil { // its text may quote the password
 		return nil, errors.New("url: is not of the form amqp://user:password@host:5672/vhost")
 	}
-	s := &Source{cfg: cfg.withDeadLetter(), env: env, url: text}
+	s := &Source{cfg: cfg.withDeadLetter(), env: env, url: text, dialLimit: 10 * time.Second, setUpLimit: 20 * time.Second}
 	if cfg.Name == "" {
 		s.cfg.Name = "signalbox/" + env.Name
 	}
@@ -102,8 +105,6 @@ func tlsConfig(c TLS, dir, host string) (*tls.Config, error) {
 }
 
 const (
-	dialLimit  = 10 * time.Second
-	setUpLimit = 20 * time.Second // for the broker's answers to queues, bindings and consumer
 	closeLimit = 5 * time.Second
 
 	minPause = 100 * time.Millisecond
@@ -172,7 +173,7 @@ func (s *Source) dial(ctx context.Context, name string) (l link, err error) {
 	cfg := amqp.Config{
 		Vhost: s.cfg.Vhost, Heartbeat: s.cfg.Heartbeat, Properties: props, TLSClientConfig: s.tls, Locale: "en_US",
 		Dial: func(network, addr string) (net.Conn, error) {
-			d := net.Dialer{Timeout: dialLimit}
+			d := net.Dialer{Timeout: s.dialLimit}
 			conn, err := d.DialContext(ctx, network, addr)
 			if err != nil {
 				return nil, err
@@ -180,7 +181,7 @@ func (s *Source) dial(ctx context.Context, name string) (l link, err error) {
 			l.raw = conn
 			interrupt = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 			// For the handshake; the library takes it back afterwards.
-			return conn, conn.SetDeadline(time.Now().Add(dialLimit))
+			return conn, conn.SetDeadline(time.Now().Add(s.dialLimit))
 		},
 	}
 	if s.external {

@@ -63,7 +63,7 @@ func (s *Source) session(ctx context.Context, emit source.Emit) error {
 
 // setUp makes the topology and begins to consume.
 func (s *session) setUp(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, setUpLimit)
+	limited, cancel := context.WithTimeout(ctx, s.setUpLimit)
 	defer cancel()
 	defer context.AfterFunc(limited, func() { _ = s.conn.raw.Close() })()
 	err := topology{s.conn.Connection, s.cfg}.ensure()
@@ -71,7 +71,7 @@ func (s *session) setUp(ctx context.Context) error {
 		err = s.open()
 	}
 	if err != nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("the broker did not answer within %v, queue %q may have no leader: %w", setUpLimit, s.cfg.Queue, err)
+		return fmt.Errorf("the broker did not answer within %v, queue %q may have no leader: %w", s.setUpLimit, s.cfg.Queue, err)
 	}
 	return err
 }
