@@ -178,6 +178,7 @@ func TestDamageIsFoundOrMended(t *testing.T) {
 		from, ids := oldLog(t, clean)
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%s, clean stop %t", tt.name, clean), func(t *testing.T) {
+				t.Parallel()
 				dir := t.TempDir()
 				copyDir(t, from, dir)
 				tt.damage(t, dir)
@@ -203,7 +204,7 @@ func TestFlippedBits(t *testing.T) {
 		from, ids := oldLog(t, clean)
 		found := 0
 		files := blocks(t, from)
-		const flips = 24
+		const flips = 10
 		for i := range flips {
 			file := files[i%len(files)]
 			at := size(t, file) * int64(i*37%101) / 101

@@ -76,8 +76,9 @@ func (l *Log) settle(a *appender, b *record.Batch, data []byte, n int) (uint64, 
 		if l.ctx.Err() != nil {
 			return 0, ErrClosed
 		}
-		why := unavailable("%w", l.failure(err))
-		l.fail(sess, errors.Unwrap(why))
+		cause := l.failure(err)
+		why := unavailable("%w", cause)
+		l.fail(sess, cause)
 		if a.subject == record.Events {
 			a.refuse(why)
 			soon, cancel := context.WithTimeout(l.ctx, tellWithin)
