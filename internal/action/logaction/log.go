@@ -129,14 +129,14 @@ func (a *Action) Do(ctx context.Context, call action.Call) (action.Result, error
 			return action.Result{}, redact.Error(classify(err))
 		}
 	}
-	log := call.Log
+	attrs := make([]any, 0, 2*len(fields)+8)
+	log := call.Log // says already which run speaks
 	if log == nil {
 		log = a.log
-	}
-	attrs := make([]any, 0, 2*len(fields)+8)
-	attrs = append(attrs, "rule", call.Rule, "run", call.Run)
-	if e := call.Event; e != nil {
-		attrs = append(attrs, "event", string(e.ID), "device", action.Escape(e.Device, 256))
+		attrs = append(attrs, "rule", call.Rule, "run", call.Run)
+		if e := call.Event; e != nil {
+			attrs = append(attrs, "event", string(e.ID), "device", action.Escape(e.Device, 256))
+		}
 	}
 	for k, v := range fields {
 		attrs = append(attrs, slog.Any(k, v))
