@@ -353,11 +353,14 @@ func (n *Normalizer) normalize(m *message) Result {
 		res.Reject = fmt.Sprintf("no form of message %q", in.Form)
 	}
 	if res.Reject == "" {
-		validate := n.cat.Validate
-		if in.Form != Payload { // all of whose data is written here
-			validate = n.cat.ValidateWritten
+		// Called directly: through a variable the event would be on the heap.
+		var err error
+		if in.Form == Payload {
+			err = n.cat.Validate(&res.Event)
+		} else { // all of whose data is written here
+			err = n.cat.ValidateWritten(&res.Event)
 		}
-		if err := validate(&res.Event); err != nil {
+		if err != nil {
 			res.Reject = err.Error()
 			var field *schema.Error
 			if errors.As(err, &field) {
