@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sort"
 	"strconv"
@@ -85,7 +86,11 @@ func (a *app) sendCmd() *cobra.Command {
 		}
 		sub.Flags().StringVar(&f.to, "to", "", p.to+" (default: where the running server listens)")
 		sub.Flags().StringVar(&f.name, "sample", "link-down", "which: "+strings.Join(sampleNames(p.samples), ", "))
-		sub.Flags().StringVar(&f.device, "device", "switch-01", "device name in the message")
+		device, what := "switch-01", "device name in the message"
+		if p.name == "trap" {
+			device, what = "192.0.2.11", "address of the device that the trap is about"
+		}
+		sub.Flags().StringVar(&f.device, "device", device, what)
 		sub.Flags().StringVar(&f.iface, "interface", "GigabitEthernet0/1", "interface in the message")
 		sub.Flags().BoolVar(&f.list, "list", false, "list the samples")
 		switch p.name {
@@ -232,6 +237,10 @@ func (a *app) sendTrap(ctx context.Context, f *sendFlags, oid string) error {
 	}
 	defer s.Conn.Close()
 	vars := []gosnmp.SnmpPDU{{Name: ".1.3.6.1.6.3.1.1.4.1.0", Type: gosnmp.ObjectIdentifier, Value: "." + oid}}
+	if ip, err := netip.ParseAddr(f.device); err == nil && ip.Is4() {
+		// snmpTrapAddress.0: the device, where a proxy sends for it.
+		vars = append(vars, gosnmp.SnmpPDU{Name: ".1.3.6.1.6.3.18.1.3.0", Type: gosnmp.IPAddress, Value: ip.String()})
+	}
 	if strings.HasPrefix(f.name, "link") {
 		status := 2
 		if f.name == "link-up" {

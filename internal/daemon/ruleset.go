@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"signalbox/event"
@@ -16,13 +15,23 @@ import (
 )
 
 // ruleset is a rule set with the inventory that it was loaded with: what the
-// engine decides by.
+// engine decides by. The engine is one goroutine, and asks several things about
+// one event; what was decoded for the first serves the others.
 type ruleset struct {
-	set *rule.Set
-	inv *inventory.Inventory
+	set   *rule.Set
+	inv   *inventory.Inventory
+	about *event.Event
+	ask   rule.Deciding
 }
 
 var _ engine.Rules = (*ruleset)(nil)
+
+func (r *ruleset) asking(ev *event.Event) *rule.Deciding {
+	if r.about != ev {
+		r.about, r.ask = ev, r.set.Decide(ev, r.inv)
+	}
+	return &r.ask
+}
 
 func (r *ruleset) Version() string { return r.set.Version }
 
@@ -33,31 +42,25 @@ func (r *ruleset) Windows() engine.Windows {
 func (r *ruleset) Clears(eventType string) []string { return r.set.Clears(eventType) }
 
 func (r *ruleset) GlobalKey(ev *event.Event, eventType string) (engine.Key, bool) {
-	if ev.Type != eventType {
-		as := *ev
-		as.Type = eventType
-		ev = &as
-	}
-	key, _, ok, err := r.set.Dedup(nil, rule.NewScope(ev, r.inv))
-	return engine.Key(key), ok && err == nil
+	key, ok := r.asking(ev).GlobalKey(eventType)
+	return engine.Key(key), ok
 }
 
 func (r *ruleset) Match(ev *event.Event) []engine.Match {
-	scope := rule.NewScope(ev, r.inv)
+	ask := r.asking(ev)
 	var out []engine.Match
-	for _, m := range r.set.MatchScope(scope) {
+	for _, m := range ask.Match() {
 		em := engine.Match{Rule: m.Rule.Name, Version: m.Rule.Version, Shadow: m.Rule.Mode == "shadow", Lock: m.Rule.Lock != "none"}
 		if m.Err != nil {
-			if rule.Absent(m.Err) {
-				continue // the device or the event has no such attribute: the condition does not hold
-			}
+			// Also where an attribute is absent: a rule that never matches for
+			// that reason must not do so in silence.
 			em.Err = m.Err.Error()
 			out = append(out, em)
 			continue
 		}
-		key, within, ok, err := r.set.Dedup(m.Rule, scope)
+		key, within, ok, err := ask.Dedup(m.Rule)
 		if ok && err == nil {
-			em.Key, em.Within, em.Signature = engine.Key(key), within, signature(m.Rule)
+			em.Key, em.Within, em.Signature = engine.Key(key), within, m.Rule.Dedup.Signature
 		}
 		out = append(out, em)
 	}
@@ -67,19 +70,10 @@ func (r *ruleset) Match(ev *event.Event) []engine.Match {
 func (r *ruleset) Keeps(name, sig string) bool {
 	for _, x := range r.set.Rules {
 		if x.Name == name {
-			return x.Dedup != nil && signature(x) == sig
+			return x.Dedup != nil && x.Dedup.Signature == sig
 		}
 	}
 	return false
-}
-
-// signature is the meaning of a rule's own window.
-func signature(r *rule.Rule) string {
-	parts := []string{r.Dedup.Within.String()}
-	for _, by := range r.Dedup.By {
-		parts = append(parts, by.Text)
-	}
-	return strings.Join(parts, "\x1f")
 }
 
 // ruleStore keeps the compiled rules that runs need, of this and of older rule

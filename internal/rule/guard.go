@@ -55,10 +55,13 @@ func (a attribute) get(s *Scope) (v any, ok bool) {
 		}
 		v = m[a.name]
 	case "device":
+		s.lookUp()
 		v = s.Device[a.name]
 	case "interface":
+		s.lookUp()
 		v = s.Interface[a.name]
 	case "site":
+		s.lookUp()
 		v = s.Site[a.name]
 	}
 	return v, v != nil

@@ -1,6 +1,8 @@
 package rule
 
 import (
+	"time"
+
 	"fmt"
 	"reflect"
 	"sync"
@@ -33,20 +35,63 @@ type Scope struct {
 
 	view   *eventView // of Event
 	events []any      // views of Events
+	// inv is set where the device, interface and site are still to be looked
+	// up: most events match no rule that asks.
+	inv *inventory.Inventory
 }
 
 // NewScope is the scope of an event: the device, interface and site that it is
 // about as the inventory knows them. The data is decoded when an expression
 // first reads it, and once.
 func NewScope(ev *event.Event, inv *inventory.Inventory) *Scope {
-	s := &Scope{Event: ev, Events: []*event.Event{ev}}
-	s.view = newView(ev)
-	s.Device, _ = inv.Device(ev.Device)
-	s.Interface, _ = inv.Interface(ev.Device, ev.Interface)
-	site, _ := s.Device["site"].(string)
-	s.Site, _ = inv.Site(site)
+	s := newLazyScope(ev, inv)
+	s.lookUp()
 	return s
 }
+
+// newLazyScope is NewScope with the look-ups put off until an expression asks.
+func newLazyScope(ev *event.Event, inv *inventory.Inventory) *Scope {
+	if inv == nil {
+		inv = noInventory
+	}
+	return &Scope{Event: ev, Events: []*event.Event{ev}, view: newView(ev), inv: inv}
+}
+
+var noInventory = &inventory.Inventory{}
+
+// lookUp asks the inventory, once.
+func (s *Scope) lookUp() {
+	if s.inv == nil {
+		return
+	}
+	inv := s.inv
+	s.inv = nil
+	s.Device, _ = inv.Device(s.Event.Device)
+	s.Interface, _ = inv.Interface(s.Event.Device, s.Event.Interface)
+	site, _ := s.Device["site"].(string)
+	s.Site, _ = inv.Site(site)
+}
+
+// Deciding holds one event while the engine asks a set several things about it.
+// It serves one goroutine.
+type Deciding struct {
+	set   *Set
+	scope *Scope
+}
+
+// Decide begins to ask about ev.
+func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory) Deciding {
+	return Deciding{set: s, scope: newLazyScope(ev, inv)}
+}
+
+// Match is Set.Match.
+func (d Deciding) Match() []Match { return d.set.MatchScope(d.scope) }
+
+// GlobalKey is Set.GlobalKey.
+func (d Deciding) GlobalKey(typ string) (Key, bool) { return d.set.GlobalKey(d.scope, typ) }
+
+// Dedup is Set.Dedup by the rule's own window.
+func (d Deciding) Dedup(r *Rule) (Key, time.Duration, bool, error) { return d.set.Dedup(r, d.scope) }
 
 func (s *Scope) eventView() *eventView {
 	if s.view == nil || s.view.ev != s.Event {
@@ -80,10 +125,13 @@ func (a activation) ResolveName(name string) (any, bool) {
 		}
 		return s.eventView(), true
 	case "device":
+		s.lookUp()
 		return record(s.Device), true
 	case "interface":
+		s.lookUp()
 		return record(s.Interface), true
 	case "site":
+		s.lookUp()
 		return record(s.Site), true
 	case "rule":
 		return record(s.Rule), true
