@@ -313,6 +313,41 @@ func TestNothingUndoneLeavesBySize(t *testing.T) {
 	eventually(t, 10*time.Second, "events are taken again", func() bool { _, err := add(l, record.Events, ev("later")); return err == nil })
 }
 
+func TestNothingUndoneLeavesByAge(t *testing.T) {
+	cfg := config(t.TempDir())
+	cfg.MaxAge = time.Hour
+	l := open(t, cfg)
+	at := mustAdd(t, l, record.Events, ev("1"))[0]
+	for _, step := range []struct{ after, want time.Duration }{
+		{20 * time.Minute, time.Hour}, {31 * time.Minute, 2 * time.Hour}, {59 * time.Minute, 2 * time.Hour}, {61 * time.Minute, 4 * time.Hour},
+	} {
+		if err := l.StretchAge(at, time.Now().Add(step.after)); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.MaxAge(); got != step.want {
+			t.Errorf("undone for %s: the age limit is %s, want %s", step.after, got, step.want)
+		}
+	}
+	closeLog(t, l)
+	l = open(t, cfg)
+	if got := l.MaxAge(); got != 4*time.Hour {
+		t.Errorf("after a restart the limit is %s: a smaller one removes what is in the log", got)
+	}
+}
+
+// What was written must be the same, byte for byte, after it was written out
+// again.
+func TestRefreshChangesNothing(t *testing.T) {
+	dir, ids := oldLog(t, true)
+	msgs := filepath.Dir(blocks(t, dir)[0])
+	if err := eventlog.Refresh(msgs); err != nil {
+		t.Fatal(err)
+	}
+	if err := verdictOf(t, dir, ids); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadBackwards(t *testing.T) {
 	l := open(t, config(t.TempDir()))
 	for i := range 50 {

@@ -146,8 +146,16 @@ func TestFsyncFails(t *testing.T) {
 	if err != nil {
 		t.Skip("strace is not installed: cannot make fsync fail")
 	}
+	// From the first fsyncs after start to some in the middle of the load, one
+	// alone and many in a row.
+	for _, when := range []string{"40", "60..62", "201..220"} {
+		t.Run(when, func(t *testing.T) { fsyncFails(t, strace, when) })
+	}
+}
+
+func fsyncFails(t *testing.T, strace, when string) {
 	dir := t.TempDir()
-	cmd, lines := startChild(t, dir, "0", strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when=60..62")
+	cmd, lines := startChild(t, dir, "0", strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when="+when)
 	acked := make(map[string]bool)
 	failed, after := "", 0
 	deadline := time.AfterFunc(30*time.Second, func() { kill(cmd) })

@@ -99,23 +99,38 @@ func (l *Log) noteGone(st State) {
 		l.corrupt(e)
 		return
 	}
+	if l.cfg.Undone != nil {
+		if u := l.cfg.Undone(); !u.IsZero() && u.Seq < st.First {
+			l.corrupt(&CorruptError{From: u.Seq, To: st.First - 1, What: "left by age or size before it was decided and done",
+				Advice: "raise log.max_age or log.max_bytes; what was lost is in the senders' hands"})
+		}
+	}
 	l.reportGone(before, st)
 }
 
+// reportGone writes a Retention record. Where that fails what left is told
+// later, with what leaves until then.
 func (l *Log) reportGone(before checkpoint, now State) {
 	r := &record.Retention{FirstSeq: before.First, LastSeq: now.First - 1, FirstTime: before.Since, LastTime: now.FirstTime, Reason: "size"}
 	if l.cfg.MaxAge > 0 && time.Since(before.Since) >= l.cfg.MaxAge {
 		r.Reason = "age"
 	}
-	l.log.Info("the oldest part of the log has left", "reason", r.Reason, "first_seq", r.FirstSeq, "last_seq", r.LastSeq,
-		"first_time", r.FirstTime, "last_time", r.LastTime)
+	later := func(err error) {
+		l.log.Warn("what left the log could not be written in it yet", "err", err)
+		l.cpMu.Lock()
+		defer l.cpMu.Unlock()
+		l.cp.First, l.cp.Since = before.First, before.Since
+	}
 	err := l.Append(l.ctx, record.Events, []record.Record{{Kind: record.KindRetention, Retention: r}}, func(_ []record.Position, err error) {
 		if err != nil {
-			l.log.Warn("what left the log could not be written in it", "err", err)
+			later(err)
+			return
 		}
+		l.log.Info("the oldest part of the log has left", "reason", r.Reason, "first_seq", r.FirstSeq, "last_seq", r.LastSeq,
+			"first_time", r.FirstTime, "last_time", r.LastTime)
 	})
 	if err != nil {
-		l.log.Warn("what left the log could not be written in it", "err", err)
+		later(err)
 	}
 }
 
@@ -140,7 +155,7 @@ func (l *Log) keepUndone(st State) {
 		return
 	}
 	setRefusal(&l.full, nil)
-	if err := l.stretchAge(undone); err != nil {
+	if err := l.stretchAge(undone, time.Now()); err != nil {
 		l.log.Warn("the age of what is not done is not known", "undone", undone.String(), "err", err)
 	}
 }
@@ -156,7 +171,7 @@ func setRefusal(p *atomic.Pointer[error], err error) {
 // stretchAge doubles the stream's age limit when something not done has
 // reached half of it: half, so that a long stop of Signalbox does not run into
 // the limit either.
-func (l *Log) stretchAge(undone record.Position) error {
+func (l *Log) stretchAge(undone record.Position, now time.Time) error {
 	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.PublishTimeout)
 	defer cancel()
 	sess, err := l.session(ctx)
@@ -171,7 +186,7 @@ func (l *Log) stretchAge(undone record.Position) error {
 	if err != nil {
 		return err
 	}
-	if time.Since(msg.Time) < have.MaxAge/2 {
+	if now.Sub(msg.Time) < have.MaxAge/2 {
 		return nil
 	}
 	want := have

@@ -206,6 +206,9 @@ func (l *Log) revive(old *session) {
 			l.cfg.metrics().Restarted()
 			return
 		}
+		if c := (*CorruptError)(nil); errors.As(err, &c) {
+			l.corrupt(c)
+		}
 		l.log.Error("event log not yet usable", "err", err)
 		why := unavailable("%w", err)
 		l.refused.Store(&why)

@@ -275,9 +275,9 @@ func (l *Log) verifyTail(ctx context.Context, sess *session, st jetstream.Stream
 			return err
 		}
 	}
-	next.First, next.Since, next.Last, next.Limit = st.FirstSeq, st.FirstTime, max(next.Last, st.LastSeq), sess.stream.CachedInfo().Config.MaxBytes
-	if st.Msgs == 0 {
-		next.First = 0
+	next.Last, next.Limit = st.LastSeq, sess.stream.CachedInfo().Config.MaxBytes
+	if next.First == 0 && st.Msgs > 0 { // else noteGone tells what has left since
+		next.First, next.Since = st.FirstSeq, st.FirstTime
 	}
 	l.cpMu.Lock()
 	defer l.cpMu.Unlock()
