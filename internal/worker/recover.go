@@ -279,6 +279,8 @@ func (w *Worker) Resume() (record.Position, error) {
 // open, and gives it what its journal says.
 func (w *Worker) fromBacklog(it *item) bool {
 	key := run.KeyOf(it.start.Run)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	wr := w.recovery.backlog[key]
 	if wr == nil || wr.at != it.at {
 		return false

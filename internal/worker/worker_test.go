@@ -412,3 +412,44 @@ func BenchmarkRuns(b *testing.B) {
 	b.StopTimer()
 	r.stop()
 }
+
+// A backlog longer than memory's bound goes through a restart: it is read again
+// from the log, and each of its runs is done once.
+func TestBacklogOverRestart(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Pending = 3
+	r.rule("x", do("once"), do("do"))
+	for i := range 50 {
+		r.log.decide(r.decision(fmt.Sprintf("sw%d", i%5), "x"), r.decision("", "x"))
+	}
+	r.log.revive(60, true)
+	r.start(record.Position{}, nil)
+	done := make(chan struct{})
+	go func() { defer close(done); r.feed() }()
+	<-r.log.deaths
+	r.crash()
+	<-done
+	r.log.revive(-1, true)
+	r.start(record.Position{}, nil)
+	go func() { // what the daemon asks meanwhile
+		for !r.w.stopping() {
+			r.w.Oldest()
+			r.w.Snapshot()
+			r.w.Runs(Filter{})
+		}
+	}()
+	r.feed()
+	r.settle()
+	if n := len(r.w.recovery.backlog); n != 0 {
+		t.Errorf("%d runs left in the backlog", n)
+	}
+	r.stop()
+	for id, e := range r.log.ends() {
+		if len(e) != 1 || r.eff.count(id+"/1") > 1 {
+			t.Errorf("%s ended as %v, done %d times", id, e, r.eff.count(id+"/1"))
+		}
+	}
+	if n := len(r.log.ends()); n != 100 {
+		t.Errorf("%d runs ended, want 100", n)
+	}
+}
