@@ -213,7 +213,12 @@ func (a *acked) lines(ctx context.Context, addr, who string) {
 	for n := 0; ctx.Err() == nil; {
 		b.Reset()
 		for range 100 {
-			fmt.Fprintf(&b, "<187>%d: sw-%s: *Nov 24 10:00:00.000: %%LINK-3-UPDOWN: Interface GigabitEthernet%d/0, changed state to down\n", n, who, n)
+			// One in twenty sets a rule off; the others are what networks chatter.
+			text := "%SYS-6-LOGGINGHOST_STARTSTOP: Logging to host 192.0.2.9 port 514 started"
+			if n%20 == 0 {
+				text = fmt.Sprintf("%%LINK-3-UPDOWN: Interface GigabitEthernet%d/0, changed state to down", n)
+			}
+			fmt.Fprintf(&b, "<187>%d: sw-%s: *Nov 24 10:00:00.000: %s\n", n, who, text)
 			n++
 		}
 		if _, err := conn.Write([]byte(b.String())); err != nil {

@@ -185,6 +185,12 @@ func (s *Server) Wait(limit time.Duration) error {
 	}
 }
 
+// Ended blocks until the process has ended, and gives its exit error.
+func (s *Server) Ended() error {
+	<-s.done
+	return s.exit
+}
+
 // Output is all that the process printed.
 func (s *Server) Output() string { return s.out.String() }
 
