@@ -169,19 +169,16 @@ func (d *daemon) parts(ctx context.Context) error {
 	core.Go(func() error { return d.decider.Run(coreCtx) })
 	core.Go(func() error { return d.books.Run(coreCtx) })
 	core.Go(func() error { return d.actions.Run(coreCtx) })
-	from, err := d.labour.prepare(ctx)
-	if err != nil {
+	// A signal ends the preparations, and so does a part that has failed.
+	prep, cancel := context.WithCancel(coreCtx)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	if err := d.prepare(prep, core, coreCtx); err != nil {
 		stopAll()
-		return errors.Join(err, core.Wait())
-	}
-	core.Go(func() error { return d.labour.follow(coreCtx, from) })
-	if err := d.publishRules(ctx); err != nil {
-		stopAll()
-		return errors.Join(err, core.Wait())
-	}
-	if err := d.buildSources(); err != nil {
-		stopAll()
-		return errors.Join(err, core.Wait())
+		if cerr := core.Wait(); cerr != nil && !errors.Is(cerr, context.Canceled) {
+			return cerr // the cause; err is what followed from it
+		}
+		return err
 	}
 	feeding, feedCtx := errgroup.WithContext(coreCtx)
 	feedCtx, stopFeeds := context.WithCancel(feedCtx)
@@ -198,6 +195,20 @@ func (d *daemon) parts(ctx context.Context) error {
 	}
 	d.ready.Store(false)
 	return d.stop(stopFeeds, stopAll, feeding, core)
+}
+
+// prepare brings the runs up to date, puts the rules into the log, and builds
+// the sources.
+func (d *daemon) prepare(ctx context.Context, core *errgroup.Group, coreCtx context.Context) error {
+	from, err := d.labour.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	core.Go(func() error { return d.labour.follow(coreCtx, from) })
+	if err := d.publishRules(ctx); err != nil {
+		return err
+	}
+	return d.buildSources()
 }
 
 // awaitListeners waits until the sources that listen have said where: a moment

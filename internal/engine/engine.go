@@ -21,6 +21,10 @@ import (
 // it is stopped.
 const MaxDepth = 8
 
+// MaxKeys bounds what one window remembers. It is a constant because it is a
+// part of what is decided.
+const MaxKeys = 1_000_000
+
 // Rules is what the engine asks of a rule set. It must be pure.
 type Rules interface {
 	// Version names the set: the bundle's hash.
@@ -38,12 +42,10 @@ type Rules interface {
 	Keeps(rule, signature string) bool
 }
 
-// Windows are the lengths of the windows that no rule owns, and the bound on
-// keys of each window.
+// Windows are the lengths of the windows that no rule owns.
 type Windows struct {
 	Global     time.Duration
 	Redelivery time.Duration
-	MaxKeys    int
 }
 
 // Match is one rule that an event set off.
@@ -264,7 +266,7 @@ func (e *Engine) consider(m *Match, ev *event.Event, own map[string]*window, now
 		name := m.Rule + "\x00" + m.Signature
 		w := own[name]
 		if w == nil {
-			w = newWindow(m.Within, e.rules.Windows().MaxKeys)
+			w = newWindow(m.Within, MaxKeys)
 			own[name] = w
 		}
 		if of, dup := w.check(m.Key, ev.ID, now); dup {
@@ -300,7 +302,7 @@ func (e *Engine) command(at record.Position, c *record.Command) *record.Decision
 	// The replay's own windows run by the time that the event came in.
 	w := e.rules.Windows()
 	if e.replay.id != c.ID {
-		e.replay = replayState{id: c.ID, global: newWindow(w.Global, w.MaxKeys), own: map[string]*window{}}
+		e.replay = replayState{id: c.ID, global: newWindow(w.Global, MaxKeys), own: map[string]*window{}}
 	}
 	now := c.Event.Received
 	for _, t := range e.rules.Clears(c.Event.Type) {

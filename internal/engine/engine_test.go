@@ -46,7 +46,7 @@ func loadFake(bundle []byte) (Rules, error) {
 
 func (f *fakeRules) Version() string { return f.version }
 func (f *fakeRules) Windows() Windows {
-	return Windows{Global: time.Minute, Redelivery: time.Hour, MaxKeys: 100}
+	return Windows{Global: time.Minute, Redelivery: time.Hour}
 }
 func (f *fakeRules) Match(ev *event.Event) []Match {
 	var out []Match

@@ -38,11 +38,11 @@ func (e *Engine) use(bundle []byte) error {
 		return err
 	}
 	w := rules.Windows()
-	if e.redelivery == nil || e.redelivery.within != w.Redelivery || e.redelivery.max != w.MaxKeys {
-		e.redelivery = newWindow(w.Redelivery, w.MaxKeys)
+	if e.redelivery == nil || e.redelivery.within != w.Redelivery {
+		e.redelivery = newWindow(w.Redelivery, MaxKeys)
 	}
-	if e.global == nil || e.global.within != w.Global || e.global.max != w.MaxKeys {
-		e.global = newWindow(w.Global, w.MaxKeys)
+	if e.global == nil || e.global.within != w.Global {
+		e.global = newWindow(w.Global, MaxKeys)
 	}
 	for name := range e.own {
 		rule, signature, _ := strings.Cut(name, "\x00")
