@@ -255,7 +255,8 @@ func (d *daemon) stop(stopFeeds, stopAll context.CancelFunc, feeding, core *errg
 }
 
 func (d *daemon) buildSources() error {
-	env := source.Env{Dir: d.cfg.Dir, Secret: d.secret}
+	env := source.Env{Dir: d.cfg.Dir, Secret: d.secret,
+		MappingHeaders: func(m string) []string { return d.intake.Edge().Normalizer.Headers(m) }}
 	if err := d.feeds.build(&d.cfg, plugins.Sources(d.opt.Data), env, d.api.Webhook); err != nil {
 		return err
 	}

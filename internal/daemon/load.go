@@ -99,7 +99,7 @@ func (l *loading) edge(devices []rule.File) *Loaded {
 		}
 		out.Warnings = append(out.Warnings, warnings...)
 	}
-	out.Normalizer, err = normalize.New(normalize.Options{User: l.folders(l.cfg.Mappings, "mappings"),
+	out.Normalizer, err = normalize.New(normalize.Options{User: l.folders(l.cfg.Mappings, "mappings"), UserDirs: l.displayed(l.cfg.Mappings),
 		Catalogue: out.Catalogue, Devices: deviceNamer{out.Inventory}, Names: out.Names})
 	if err != nil {
 		l.mistake(err)
@@ -205,6 +205,14 @@ func (l *loading) folders(paths []string, what string) []fs.FS {
 		default:
 			out = append(out, os.DirFS(dir))
 		}
+	}
+	return out
+}
+
+func (l *loading) displayed(paths []string) []string {
+	out := make([]string, 0, len(paths))
+	for _, p := range paths {
+		out = append(out, l.display(l.cfg.Resolve(p)))
 	}
 	return out
 }

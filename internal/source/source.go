@@ -77,6 +77,9 @@ type Env struct {
 	// Listening tells an address that the source listens on ("udp
 	// 127.0.0.1:5514"), once it does.
 	Listening func(network, address string)
+	// MappingHeaders names the headers that a mapping reads: the source keeps
+	// them in Input.Meta. May be nil.
+	MappingHeaders func(mapping string) []string
 	// Secret resolves a reference to a secret.
 	Secret func(name string) (string, error)
 	// Dir is the folder of the configuration file: relative paths start there.

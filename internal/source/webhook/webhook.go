@@ -13,6 +13,7 @@ import (
 	"errors"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -76,6 +77,13 @@ func build(env source.Env, cfg Config) (*Source, error) {
 	s := &Source{cfg: cfg, env: env, checks: c, now: time.Now, mem: budget{max: int64(cfg.MaxMemory)}}
 	for _, h := range cfg.Headers {
 		s.headers = append(s.headers, http.CanonicalHeaderKey(h))
+	}
+	if env.MappingHeaders != nil && cfg.Mapping != "" {
+		for _, h := range env.MappingHeaders(cfg.Mapping) {
+			if h = http.CanonicalHeaderKey(h); !slices.Contains(s.headers, h) {
+				s.headers = append(s.headers, h)
+			}
+		}
 	}
 	s.idHead = http.CanonicalHeaderKey(cfg.IDHeader)
 	if cfg.IDHeader == "" && cfg.IDField == "" && cfg.Auth.StandardWebhooks != nil {
