@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,6 +161,58 @@ func BenchmarkTail(b *testing.B) {
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs-p50")
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "µs-p99")
+		})
+	}
+}
+
+// BenchmarkFollowers is what a log at 20,000 events a second with four readers
+// costs: share of one core, and memory taken from the system.
+func BenchmarkFollowers(b *testing.B) {
+	for _, followers := range []int{0, 4} {
+		b.Run(fmt.Sprintf("followers=%d", followers), func(b *testing.B) {
+			l := open(b, config(b.TempDir()))
+			ctx, cancel := context.WithCancel(b.Context())
+			var readers sync.WaitGroup
+			var got atomic.Int64
+			for range followers {
+				readers.Go(func() {
+					if err := l.Read(ctx, record.Position{}, nil, func(batch *record.Batch) error {
+						got.Add(int64(len(batch.Records)))
+						return nil
+					}); err != nil {
+						b.Error(err)
+					}
+				})
+			}
+			recs := make([]record.Record, 20)
+			for i := range recs {
+				recs[i] = typical(i)
+			}
+			const n = 60_000
+			tick := time.NewTicker(time.Millisecond)
+			var before, after syscall.Rusage
+			syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			b.ResetTimer()
+			began := time.Now()
+			for i := 0; i < n; i += len(recs) {
+				<-tick.C
+				if err := l.Append(ctx, record.Events, recs, func([]record.Position, error) {}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			took := time.Since(began)
+			for got.Load() < n*int64(followers) {
+				<-tick.C
+			}
+			syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+			cancel()
+			readers.Wait()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+			b.ReportMetric(100*cpu.Seconds()/took.Seconds(), "%core")
+			b.ReportMetric(n/took.Seconds(), "events/s")
+			b.ReportMetric(float64(m.Sys-m.HeapReleased)/(1<<20), "MB")
 		})
 	}
 }
