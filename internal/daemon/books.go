@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -43,25 +42,14 @@ func newBookkeeper(l *eventlog.Log, state stateDir, logger *slog.Logger) *bookke
 	return b
 }
 
-// Run counts until ctx ends.
-func (b *bookkeeper) Run(ctx context.Context) error {
-	saved := time.Now()
-	// The batch at Through was counted; Apply passes over it.
-	err := b.log.Read(ctx, b.snapshot().Through, nil, func(batch *record.Batch) error {
-		b.mu.Lock()
-		b.books.Apply(batch)
-		b.mu.Unlock()
-		if time.Since(saved) > snapshotEvery {
-			saved = time.Now()
-			b.save()
-		}
-		return nil
-	})
-	b.save()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+// from is the position after which the books are to be counted.
+func (b *bookkeeper) from() record.Position { return b.snapshot().Through }
+
+// count takes a batch; those that were counted before are passed over.
+func (b *bookkeeper) count(batch *record.Batch) {
+	b.mu.Lock()
+	b.books.Apply(batch)
+	b.mu.Unlock()
 }
 
 func (b *bookkeeper) snapshot() *ledger.Books {

@@ -115,10 +115,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.intake = intake.New(d.log, d.edge(), d.feeds)
 	state := stateDir(filepath.Join(d.opt.Data, "state"))
 	d.rules = newRuleStore(d.actions.Registry.Specs(), state, d.logger)
-	if d.decider, err = newDecider(d.log, d.rules.load, state, d.metrics, d.logger); err != nil {
+	d.books = newBookkeeper(d.log, state, d.logger)
+	if d.decider, err = newDecider(d.log, d.books, d.rules.load, state, d.metrics, d.logger); err != nil {
 		return err
 	}
-	d.books = newBookkeeper(d.log, state, d.logger)
 	if err := d.hire(state); err != nil {
 		return err
 	}
@@ -167,7 +167,6 @@ func (d *daemon) parts(ctx context.Context) error {
 	core, coreCtx := errgroup.WithContext(base)
 	core.Go(func() error { return d.http.serve(coreCtx) })
 	core.Go(func() error { return d.decider.Run(coreCtx) })
-	core.Go(func() error { return d.books.Run(coreCtx) })
 	core.Go(func() error { return d.actions.Run(coreCtx) })
 	// A signal ends the preparations, and so does a part that has failed.
 	prep, cancel := context.WithCancel(coreCtx)

@@ -33,6 +33,7 @@ const (
 // written the decisions that follow gather.
 type decider struct {
 	log     *eventlog.Log
+	books   *bookkeeper // counts the same batches: they are decoded once for both
 	engine  *engine.Engine
 	state   stateDir
 	metrics *metrics.Set
@@ -51,8 +52,8 @@ type verdict struct {
 	snapshot []byte
 }
 
-func newDecider(l *eventlog.Log, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
-	d := &decider{log: l, engine: engine.New(load), state: state, metrics: m, logger: logger}
+func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
+	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger}
 	last, err := l.Last(context.Background(), record.Decisions)
 	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 		return nil, fmt.Errorf("the last decision: %w", err)
@@ -103,7 +104,16 @@ func (d *decider) Run(ctx context.Context) error {
 
 func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 	saved := time.Now()
-	return d.log.Read(ctx, d.engine.Through(), []record.Subject{record.Events}, func(b *record.Batch) error {
+	defer d.books.save()
+	from := d.engine.Through()
+	if counted := d.books.from(); counted.Less(from) {
+		from = counted
+	}
+	return d.log.Read(ctx, from, nil, func(b *record.Batch) error {
+		d.books.count(b)
+		if b.Subject != record.Events {
+			return nil
+		}
 		stretches, err := d.engine.Step(b)
 		if err != nil {
 			return err
@@ -122,6 +132,7 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 		d.count(b, stretches)
 		if time.Since(saved) > snapshotEvery {
 			saved = time.Now()
+			d.books.save()
 			return send(ctx, out, verdict{snapshot: d.engine.Snapshot()})
 		}
 		return nil

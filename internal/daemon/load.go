@@ -128,10 +128,7 @@ func (l *loading) mistake(err error) {
 type deviceNamer struct{ inv *inventory.Inventory }
 
 func (d deviceNamer) Device(hostname, addr string) string {
-	name := d.inv.Name(hostname, addr)
-	if _, known := d.inv.Device(name); !known {
-		return ""
-	}
+	name, _ := d.inv.Known(hostname, addr)
 	return name
 }
 

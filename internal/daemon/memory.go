@@ -12,12 +12,19 @@ import (
 // baseMemory is what the collector keeps the process below when little is in
 // use. JetStream keeps the buffers of blocks for seconds after it has written
 // them; without a limit they add up to hundreds of megabytes under load.
-const baseMemory = 192 << 20
+const baseMemory = 160 << 20
+
+// gcPercent trades memory that the limit allows anyway for half the collector's
+// work under load.
+const gcPercent = 300
 
 // limitMemory sets the collector's limit to a margin above what is really in
 // use, and follows it as it grows: a fixed limit below the live heap would only
-// burn processor time. GOMEMLIMIT in the environment is left as it is.
+// burn processor time. GOMEMLIMIT and GOGC in the environment are left as they are.
 func limitMemory(ctx context.Context) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
@@ -34,7 +41,7 @@ func limitMemory(ctx context.Context) {
 			}
 			metrics.Read(sample)
 			live := int64(sample[0].Value.Uint64())
-			debug.SetMemoryLimit(max(baseMemory, live+live/2+64<<20))
+			debug.SetMemoryLimit(max(baseMemory, live+live/4+40<<20))
 		}
 	}()
 }

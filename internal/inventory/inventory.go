@@ -104,21 +104,35 @@ func Unknown(name, address string) map[string]any {
 // fully qualified name if that is unambiguous; then the address. A device that
 // is not known keeps its host name, or its address where it has none.
 func (v *Inventory) Name(hostname, addr string) string {
-	if hostname != "" {
-		if d := v.find(hostname); d != nil {
-			return d.name
-		}
-	}
-	bare, parsed := bareAddr(addr)
-	if parsed.IsValid() && v != nil {
-		if d := v.byAddr[parsed]; d != nil {
-			return d.name
-		}
+	if name, ok := v.Known(hostname, addr); ok {
+		return name
 	}
 	if hostname != "" {
 		return hostname
 	}
+	bare, _ := bareAddr(addr)
 	return bare
+}
+
+// Known is Name for devices of the inventory only: ok is false for all others.
+func (v *Inventory) Known(hostname, addr string) (name string, ok bool) {
+	if v == nil {
+		return "", false
+	}
+	if hostname != "" {
+		if d := v.find(hostname); d != nil {
+			return d.name, true
+		}
+	}
+	if len(v.byAddr) == 0 || addr == "" {
+		return "", false
+	}
+	if _, parsed := bareAddr(addr); parsed.IsValid() {
+		if d := v.byAddr[parsed]; d != nil {
+			return d.name, true
+		}
+	}
+	return "", false
 }
 
 func (v *Inventory) find(name string) *device {
