@@ -111,7 +111,7 @@ func Default() Config {
 			PublishTimeout: Duration(5 * time.Second),
 		},
 		Dedup:                Dedup{Within: Duration(time.Minute), Redelivery: Duration(time.Hour)},
-		Workers:              Workers{Concurrency: 256, Pending: 20_000},
+		Workers:              Workers{Concurrency: 256, Pending: 8_000},
 		Drain:                Duration(10 * time.Second),
 		UnconfiguredWebhooks: "loopback",
 	}

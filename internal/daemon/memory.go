@@ -30,7 +30,7 @@ func limitMemory(ctx context.Context) {
 	}
 	debug.SetMemoryLimit(baseMemory)
 	go func() {
-		t := time.NewTicker(5 * time.Second)
+		t := time.NewTicker(500 * time.Millisecond)
 		defer t.Stop()
 		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		for {
@@ -41,7 +41,7 @@ func limitMemory(ctx context.Context) {
 			}
 			metrics.Read(sample)
 			live := int64(sample[0].Value.Uint64())
-			debug.SetMemoryLimit(max(baseMemory, live+live/4+40<<20))
+			debug.SetMemoryLimit(max(baseMemory, live+live/2+64<<20))
 		}
 	}()
 }
