@@ -1,0 +1,167 @@
+// Package docs checks that the documentation says what the code does: every key
+// of the configuration with its default, every metric, every event type, every
+// example and every link.
+package docs
+
+import (
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"signalbox/internal/daemon"
+	"signalbox/internal/metrics"
+)
+
+const root = "../.."
+
+var update = flag.Bool("update", false, "write docs/event-types.md anew")
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func pages(t *testing.T) []string {
+	t.Helper()
+	var out []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "examples/*/*.md", "packs/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			rel, err := filepath.Rel(root, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, rel)
+		}
+	}
+	if len(out) < 10 {
+		t.Fatalf("only %d pages found", len(out))
+	}
+	return out
+}
+
+var envName = regexp.MustCompile(`\$\{env\.([A-Z0-9_]+)\}`)
+
+// TestExamples checks every example folder as `signalbox check` does.
+func TestExamples(t *testing.T) {
+	found, err := filepath.Glob(filepath.Join(root, "examples/*/signalbox.yaml"))
+	if err != nil || len(found) < 3 {
+		t.Fatalf("examples: %v, %v", found, err)
+	}
+	for _, path := range found {
+		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range envName.FindAllStringSubmatch(string(text), -1) {
+				value := "0123456789abcdef"
+				if strings.HasSuffix(m[1], "URL") {
+					value = "amqp://guest:guest@127.0.0.1:5672/"
+				}
+				t.Setenv(m[1], value)
+			}
+			report, err := daemon.Check(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if report.Rules == 0 || report.Sources == 0 {
+				t.Errorf("%d rules, %d sources", report.Rules, report.Sources)
+			}
+			for _, w := range report.Warnings {
+				t.Error(w)
+			}
+		})
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+
+// TestLinks follows every relative link of every page.
+func TestLinks(t *testing.T) {
+	for _, page := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s: the link %s leads nowhere", page, m[1])
+			}
+		}
+	}
+}
+
+var metricName = regexp.MustCompile(`\bsignalbox_[a-z_]+\b`)
+
+// metricNames are those that the code has, as they are scraped.
+func metricNames(t *testing.T) []string {
+	t.Helper()
+	s := metrics.New()
+	for _, status := range []string{"decided", "duplicate"} {
+		s.Event("x", status)
+	}
+	s.Processed("x", time.Second)
+	s.Received("x", 1)
+	s.Refused("x", "x", 1)
+	s.KernelDrops("x", 1)
+	s.Unparsed("x", "x")
+	s.SourceUp("x", true)
+	s.Queue("x", 1)
+	s.Batch("x", 1, 1, time.Second)
+	s.Retry("x")
+	s.Run("x", "failed")
+	s.Reload(true)
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	var out []string
+	for _, line := range strings.Split(w.Body.String(), "\n") {
+		if name, ok := strings.CutPrefix(line, "# TYPE signalbox_"); ok {
+			name, _, _ = strings.Cut(name, " ")
+			out = append(out, "signalbox_"+name)
+		}
+	}
+	if len(out) < 15 {
+		t.Fatalf("only %d metrics: %v", len(out), out)
+	}
+	return out
+}
+
+// TestMetrics compares the metrics of the code with those that the
+// documentation, the dashboard and the alerts name.
+func TestMetrics(t *testing.T) {
+	real := metricNames(t)
+	operations := read(t, "docs/operations.md")
+	for _, name := range real {
+		if !strings.Contains(operations, "`"+name+"`") {
+			t.Errorf("docs/operations.md does not tell of %s", name)
+		}
+	}
+	files := append(pages(t), "examples/grafana/alerts.yaml", "examples/grafana/dashboard.json")
+	for _, page := range files {
+		for _, name := range metricName.FindAllString(read(t, page), -1) {
+			base := name
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				base = strings.TrimSuffix(base, suffix)
+			}
+			if name == "signalbox_handler" { // a Python module
+				continue
+			}
+			if !slices.Contains(real, name) && !slices.Contains(real, base) {
+				t.Errorf("%s names %s, which is not there", page, name)
+			}
+		}
+	}
+}
