@@ -79,6 +79,7 @@ type Server struct {
 	mu       sync.RWMutex
 	webhooks map[string]http.Handler
 	fallback http.Handler // names that no source has
+	mounted  bool         // all sources are there
 }
 
 // Route is one entry of the router, for tests that walk it.
@@ -141,13 +142,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// Mounted says that all webhooks are there: from now on a name that is not is
+// unknown, and not only early.
+func (s *Server) Mounted() {
+	s.mu.Lock()
+	s.mounted = true
+	s.mu.Unlock()
+}
+
 func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
 	s.mu.RLock()
 	h := s.webhooks[r.PathValue("name")]
 	if h == nil {
 		h = s.fallback
 	}
+	mounted := s.mounted
 	s.mu.RUnlock()
+	if h == nil && !mounted {
+		w.Header().Set("Retry-After", "2")
+		Fail(w, http.StatusServiceUnavailable, "starting", "Signalbox is starting: send it again later")
+		return
+	}
 	if h == nil {
 		Fail(w, http.StatusNotFound, "no such source", "no webhook source is named "+strconv.Quote(r.PathValue("name")))
 		return

@@ -259,6 +259,7 @@ func (d *daemon) buildSources() error {
 	if err := d.feeds.build(&d.cfg, plugins.Sources(d.opt.Data), env, d.api.Webhook); err != nil {
 		return err
 	}
+	defer d.api.Mounted()
 	if d.cfg.UnconfiguredWebhooks != "loopback" {
 		return nil
 	}

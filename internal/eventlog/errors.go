@@ -11,6 +11,10 @@ var (
 	// error that wraps it says why. What was given with it is not known to be
 	// in the log: send it again.
 	ErrUnavailable = errors.New("event log unavailable")
+	// ErrDiskFull and ErrDiskFails are the reasons that a person can do
+	// something about; they come with ErrUnavailable.
+	ErrDiskFull  = errors.New("disk full")
+	ErrDiskFails = errors.New("the disk is failing")
 	// ErrBusy means that the queue was full until the caller's ctx ended.
 	ErrBusy = errors.New("event log queue is full")
 	// ErrTooLarge means that a record is larger than the log takes; no retry

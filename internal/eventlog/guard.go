@@ -53,7 +53,7 @@ func (l *Log) checkSpace() {
 	was := l.lowSpace.Load() != nil
 	switch {
 	case !was && free < limit:
-		err := unavailable("disk nearly full: %d MiB are free in %s, %d MiB are kept for runs under way", free>>20, l.cfg.Dir, limit>>20)
+		err := unavailable("%w but for a reserve: %d MiB are free in %s, %d MiB are kept for runs under way", ErrDiskFull, free>>20, l.cfg.Dir, limit>>20)
 		l.lowSpace.Store(&err)
 		l.log.Error("events are refused: disk nearly full", "free_bytes", free, "needed_bytes", limit, "dir", l.cfg.Dir)
 	case was && free >= limit+limit/16: // not at the edge, or it would go on and off

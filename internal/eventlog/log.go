@@ -36,7 +36,7 @@ type Log struct {
 	revived time.Time     // of revive alone, which never runs twice at once
 	wait    time.Duration // the same
 
-	failures chan string // from the server's log: a write has failed
+	failures chan error // from the server's log: a write has failed
 	subjects map[record.Subject]*appender
 
 	retentionEvery time.Duration
@@ -63,7 +63,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
 		return nil, fmt.Errorf("event log: %w", err)
 	}
 	l := &Log{cfg: cfg, log: log, dir: dir, opened: make(chan struct{}), told: make(map[string]bool),
-		failures: make(chan string, 1), dirty: newDirSync(cfg), retentionEvery: retentionEvery, subjects: make(map[record.Subject]*appender)}
+		failures: make(chan error, 1), dirty: newDirSync(cfg), retentionEvery: retentionEvery, subjects: make(map[record.Subject]*appender)}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	for _, s := range []record.Subject{record.Events, record.Decisions, record.Journal} {
 		l.subjects[s] = newAppender(l, s)
@@ -249,7 +249,7 @@ func (l *Log) keep() {
 			l.mu.Lock()
 			sess := l.sess
 			l.mu.Unlock()
-			l.fail(sess, errors.New(why))
+			l.fail(sess, why)
 		case <-l.ctx.Done():
 			return
 		}

@@ -46,13 +46,13 @@ func (l *Log) failure(err error) error {
 	}
 	select { // the server's log knows more
 	case why := <-l.failures:
-		return errors.New(why)
+		return why
 	default:
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
 		return fmt.Errorf("no answer in %s: the disk hangs or has failed", l.cfg.PublishTimeout)
 	}
-	return errors.New(reason(err.Error()))
+	return reason(err.Error())
 }
 
 // settle publishes a batch and, when that fails, finds out what became of it.

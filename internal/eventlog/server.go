@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -27,7 +28,7 @@ type session struct {
 }
 
 // connect starts the embedded server, or dials the external one.
-func connect(life context.Context, cfg Config, node string, log *slog.Logger, onWriteError func(string)) (*session, error) {
+func connect(life context.Context, cfg Config, node string, log *slog.Logger, onWriteError func(error)) (*session, error) {
 	s := new(session)
 	s.ctx, s.kill = context.WithCancel(life)
 	opts := []nats.Option{nats.Name("signalbox " + node), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond),
@@ -65,7 +66,7 @@ func connect(life context.Context, cfg Config, node string, log *slog.Logger, on
 	return s, nil
 }
 
-func startServer(cfg Config, node string, log *slog.Logger, onWriteError func(string)) (*server.Server, error) {
+func startServer(cfg Config, node string, log *slog.Logger, onWriteError func(error)) (*server.Server, error) {
 	opts := &server.Options{
 		ServerName: "signalbox-" + node,
 		DontListen: true,
@@ -144,7 +145,7 @@ func streamConfig(cfg Config) jetstream.StreamConfig {
 // the server tells nobody else: that a write has failed.
 type serverLog struct {
 	log          *slog.Logger
-	onWriteError func(reason string)
+	onWriteError func(reason error)
 }
 
 func (l *serverLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
@@ -165,13 +166,13 @@ func (l *serverLog) Errorf(format string, v ...any) {
 }
 
 // reason puts a failure in the words of whoever has to act on it.
-func reason(line string) string {
+func reason(line string) error {
 	low := strings.ToLower(line)
 	switch {
 	case strings.Contains(low, "no space left"), strings.Contains(low, "resource limits exceeded"), strings.Contains(low, "insufficient resources"):
-		return "disk full (" + line + ")"
+		return fmt.Errorf("%w (%s)", ErrDiskFull, line)
 	case strings.Contains(low, "input/output error"):
-		return "write or fsync failed: the disk is failing (" + line + ")"
+		return fmt.Errorf("write or fsync failed: %w (%s)", ErrDiskFails, line)
 	}
-	return line
+	return errors.New(line)
 }

@@ -26,7 +26,7 @@ func (l *Log) start(ctx context.Context) error {
 	if err := l.refuseEmpty(cp); err != nil {
 		return err
 	}
-	sess, err := connect(l.ctx, l.cfg, l.dir.node, l.log, func(why string) {
+	sess, err := connect(l.ctx, l.cfg, l.dir.node, l.log, func(why error) {
 		// Called under the server's locks: leave at once.
 		select {
 		case l.failures <- why:

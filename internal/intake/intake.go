@@ -199,6 +199,8 @@ func classify(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, eventlog.ErrDiskFull):
+		return fmt.Errorf("%w: %w: %w", source.ErrUnavailable, source.ErrDiskFull, err)
 	case errors.Is(err, eventlog.ErrUnavailable):
 		return fmt.Errorf("%w: %w", source.ErrUnavailable, err)
 	case errors.Is(err, eventlog.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -45,6 +45,8 @@ var (
 	ErrBusy = errors.New("too many events in flight")
 	// ErrUnavailable means that the log cannot be written at present.
 	ErrUnavailable = errors.New("event log unavailable")
+	// ErrDiskFull is the reason for ErrUnavailable that senders may be told.
+	ErrDiskFull = errors.New("its disk is full")
 )
 
 // Counters is where a source counts what never became a message. All methods

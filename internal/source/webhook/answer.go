@@ -154,12 +154,21 @@ func appendText(b []byte, text string) []byte {
 	return out
 }
 
+// logDown says that the log cannot be written, and why as far as it is a
+// sender's business.
+func logDown(err error) string {
+	if errors.Is(err, source.ErrDiskFull) {
+		return "the event log cannot be written at present, " + source.ErrDiskFull.Error()
+	}
+	return "the event log cannot be written at present"
+}
+
 // outcome turns receipts into the answer: nil for 202.
 func outcome(receipts []source.Receipt) *problem {
 	rejected := 0
 	for _, r := range receipts {
 		if r.Err != nil {
-			return unavailable("the event log cannot be written at present: it is not known whether the events are in it; send them again")
+			return unavailable(logDown(r.Err) + ": it is not known whether the events are in it; send them again")
 		}
 		if r.Rejected != "" {
 			rejected++

@@ -295,7 +295,7 @@ func (s *Source) handOver(ctx context.Context, batch []normalize.Input) ([]sourc
 	cancel()
 	if err != nil {
 		s.end()
-		p := unavailable("the event log cannot be written at present: send it again later")
+		p := unavailable(logDown(err) + ": send it again later")
 		if errors.Is(err, source.ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			p = busy("too many events in flight")
 		}
