@@ -18,7 +18,7 @@ var rows = []map[string]bool{
 	{"internal/secret": true, "internal/source": true, "internal/action": true},
 	{"internal/eventlog": true, "internal/worker": true, "internal/intake": true, "internal/metrics": true},
 	{"internal/source/": true, "internal/action/": true, "internal/api": true},
-	{"internal/config": true, "internal/plugins": true, "internal/daemon": true, "internal/cli": true, "cmd": true, "test": true},
+	{"internal/config": true, "internal/plugins": true, "internal/daemon": true, "internal/cli": true, "cmd": true, "test": true, "bench": true},
 }
 
 // pureImports is what the domain may not touch.
