@@ -6,11 +6,14 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v4"
 
 	"signalbox/internal/secret"
 )
@@ -137,17 +140,23 @@ func Parse(path string, data []byte) (Config, error) {
 	if root != nil {
 		problems = append(problems, Decode(path, root, &cfg)...)
 	}
-	problems = append(problems, cfg.check()...)
+	problems = append(problems, cfg.check(root)...)
 	if len(problems) > 0 {
 		return cfg, problems
 	}
 	return cfg, nil
 }
 
-func (c *Config) check() Problems {
+// check checks what was read. root says where in the file each key is.
+func (c *Config) check(root *yaml.Node) Problems {
 	var ps Problems
 	add := func(format string, args ...any) {
-		ps = append(ps, Problem{File: c.Path, Message: fmt.Sprintf(format, args...)})
+		p := Problem{File: c.Path, Message: fmt.Sprintf(format, args...)}
+		key, _, _ := strings.Cut(p.Message, ":")
+		if n := find(root, strings.Split(key, ".")...); n != nil {
+			p.Line, p.Col = n.Line, n.Column
+		}
+		ps = append(ps, p)
 	}
 	if c.Log.BatchRecords < 1 || c.Log.BatchRecords > 65536 {
 		add("log.batch_records: %d is not between 1 and 65536", c.Log.BatchRecords)
@@ -170,12 +179,38 @@ func (c *Config) check() Problems {
 	if (c.HTTP.TLS.Cert == "") != (c.HTTP.TLS.Key == "") {
 		add("http.tls: cert and key go together")
 	}
-	for name := range c.Sources {
-		if !validName(name) {
-			add("sources: %q is no name: use up to 64 of a-z, 0-9, - and _", name)
+	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
+		if validName(name) {
+			continue
 		}
+		p := Problem{File: c.Path, Message: fmt.Sprintf("sources: %q is no name: use up to 64 of a-z, 0-9, - and _", name)}
+		if n := find(root, "sources", name); n != nil {
+			p.Line, p.Col = n.Line, n.Column
+		}
+		ps = append(ps, p)
 	}
 	return ps
+}
+
+// find gives the last key of path in nested mappings, or nil.
+func find(n *yaml.Node, path ...string) *yaml.Node {
+	var key *yaml.Node
+	for _, name := range path {
+		if n == nil || n.Kind != yaml.MappingNode {
+			return nil
+		}
+		value := (*yaml.Node)(nil)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == name {
+				key, value = n.Content[i], n.Content[i+1]
+			}
+		}
+		if value == nil {
+			return nil
+		}
+		n = value
+	}
+	return key
 }
 
 func validName(s string) bool {

@@ -98,27 +98,27 @@ func interpolate(path string, n *yaml.Node) Problems {
 func Decode(path string, node *yaml.Node, into any) Problems {
 	d := decoder{path: path}
 	d.keys(node, reflect.TypeOf(into).Elem(), "")
-	if len(d.problems) > 0 {
+	if node.Kind == yaml.MappingNode && len(node.Content) == 0 {
 		return d.problems
 	}
-	if node.Kind == yaml.MappingNode && len(node.Content) == 0 {
-		return nil
-	}
-	if err := node.Decode(into); err != nil {
-		var all *yaml.LoadErrors
-		if errors.As(err, &all) {
-			for _, e := range all.Errors {
-				d.problems = append(d.problems, yamlProblem(path, e))
-			}
-			return d.problems
+	// Unknown keys are passed over here, so that what stands beside one is
+	// checked as well.
+	err := node.Decode(into)
+	var all *yaml.LoadErrors
+	switch {
+	case err == nil:
+	case errors.As(err, &all):
+		for _, e := range all.Errors {
+			d.value(yamlProblem(path, e))
 		}
+	default:
 		p := yamlProblem(path, err)
 		if p.Line == 0 {
 			p.Line, p.Col = node.Line, node.Column
 		}
-		return append(d.problems, p)
+		d.value(p)
 	}
-	return nil
+	return d.problems
 }
 
 type decoder struct {
@@ -200,6 +200,16 @@ func (d *decoder) structKeys(n *yaml.Node, t reflect.Type, at string) {
 		}
 		d.keys(n.Content[i+1], ft, join(at, k.Value))
 	}
+}
+
+// value takes a problem of decoding, unless one is known in that place.
+func (d *decoder) value(p Problem) {
+	for _, known := range d.problems {
+		if known.Line == p.Line && known.Col == p.Col {
+			return
+		}
+	}
+	d.problems = append(d.problems, p)
 }
 
 func (d *decoder) add(n *yaml.Node, format string, args ...any) {
