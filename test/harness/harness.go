@@ -260,10 +260,19 @@ func (s *Server) Events(args ...string) []api.Entry {
 	return entries
 }
 
-// Eventually waits for a condition.
+// Eventually waits for a condition of a running server: its end is a failure.
 func (s *Server) Eventually(what string, limit time.Duration, ok func() bool) {
 	s.t.Helper()
-	Eventually(s.t, what, limit, ok)
+	Eventually(s.t, what, limit, func() bool {
+		if s.cmd != nil {
+			select {
+			case <-s.done:
+				s.t.Fatalf("signalbox ended (%v) while waited for: %s", s.exit, what)
+			default:
+			}
+		}
+		return ok()
+	})
 }
 
 // Eventually waits for a condition until limit is over.
