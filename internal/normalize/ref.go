@@ -3,7 +3,7 @@ package normalize
 import (
 	"encoding/csv"
 	"fmt"
-	"net"
+	"net/netip"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -263,8 +263,8 @@ func (m *message) get(r *ref) got {
 
 // host is the address in "address:port".
 func host(peer string) string {
-	if h, _, err := net.SplitHostPort(peer); err == nil {
-		return h
+	if ap, err := netip.ParseAddrPort(peer); err == nil {
+		return ap.Addr().String()
 	}
 	return peer
 }
