@@ -75,7 +75,36 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.serveCmd(), a.sendCmd(), a.checkCmd(), a.mapCmd(), a.typesCmd(),
 		a.eventsCmd(), a.replayCmd(), a.rejectedCmd(), a.runsCmd(), a.deadletterCmd(),
 		a.ledgerCmd(), a.statusCmd(), a.actionsCmd(), a.reloadCmd())
+	strict(root)
 	return root
+}
+
+// strict makes wrong calls usage errors, of cmd and all below it: a wrong
+// number of arguments, and a command that there is not.
+func strict(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &usageError{fmt.Errorf("%s: %w; see '%s --help'", cmd.CommandPath(), err, cmd.CommandPath())}
+			}
+			return nil
+		}
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+		strict(sub)
+	}
+	if len(names) == 0 || cmd.Runnable() {
+		return
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return &usageError{fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), clean(args[0]), config.Likely(args[0], names))}
+	}
 }
 
 func parseSpan(s string) (time.Duration, error) { return config.ParseDuration(s) }

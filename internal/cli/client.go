@@ -84,7 +84,7 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 	if err != nil {
 		var op *url.Error
 		if errors.As(err, &op) && ctx.Err() == nil {
-			return nil, fmt.Errorf("the server does not answer at %s: %w", c.base, op.Err)
+			return nil, fmt.Errorf("the server does not answer at %s: %w; is 'signalbox serve' running on this data folder?", c.base, op.Err)
 		}
 		return nil, err
 	}
