@@ -14,7 +14,7 @@ import (
 var (
 	fence      = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 	secretName = regexp.MustCompile(`secret\('([a-z_]+)'\)`)
-	pemFile    = regexp.MustCompile(`tls: \{[^}]*\}`)
+	pemFile    = regexp.MustCompile(`\btls: \{[^}]*\}`)
 )
 
 // inventory is what the rules in the documentation reckon with.
