@@ -184,7 +184,6 @@ type scan struct {
 type waitingEntry struct {
 	at    record.Position
 	entry *api.Entry
-	fits  bool // but for the status
 }
 
 func (s *scan) apply(b *record.Batch) error {

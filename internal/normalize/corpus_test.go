@@ -109,7 +109,7 @@ var vendorOf = map[string]string{"cisco_ios": "ios", "cisco-ios": "ios", "ios-xe
 	"cisco_asa": "asa", "cisco-secure-firewall": "asa", "fortinet_ngfw": "fortinet", "fortigate": "fortinet",
 	"palo_alto": "paloalto", "paloalto-ngfw": "paloalto", "huawei": "vrp", "sonic": "frr"}
 
-type score struct{ messages, due, mapped, right, wrong, mappedAll int }
+type score struct{ messages, due, right, mappedAll int }
 
 // TestCorpus measures the share of others' messages that are mapped and right,
 // and that no message becomes what it is not.

@@ -266,6 +266,9 @@ func host(peer string) string {
 	if ap, err := netip.ParseAddrPort(peer); err == nil {
 		return ap.Addr().String()
 	}
+	if name, port, ok := strings.Cut(peer, ":"); ok && !strings.Contains(port, ":") {
+		return name // "sw1:9116"
+	}
 	return peer
 }
 

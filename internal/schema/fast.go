@@ -22,8 +22,7 @@ type object struct {
 	props    []check
 	byName   map[string]int
 	required uint64 // bits of props
-	missing  []string
-	closed   bool // additionalProperties: false
+	closed   bool   // additionalProperties: false
 }
 
 // check is a property's schema.

@@ -70,9 +70,7 @@ func be(mode string, args []string) {
 		if len(args) > 2 {
 			return // the leader leaves, its children stay
 		}
-		select {
-		case <-time.After(time.Minute):
-		}
+		<-time.After(time.Minute)
 	case "killed":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}

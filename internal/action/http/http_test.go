@@ -357,7 +357,7 @@ func TestRedirects(t *testing.T) {
 		case code != 0:
 			http.Redirect(w, r, "/end", code)
 		case r.URL.Path == "/loop":
-			http.Redirect(w, r, "/loop", 302)
+			http.Redirect(w, r, "/loop", http.StatusFound)
 		}
 	})
 	a := newAction(t, loopback())

@@ -62,16 +62,3 @@ func (a *acks) take() (tag uint64, ok bool) {
 	a.state = append(a.state[:0], a.state[n:]...)
 	return tag, ok
 }
-
-// open is how many deliveries are not finished.
-func (a *acks) open() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := 0
-	for _, s := range a.state {
-		if s == underWay {
-			n++
-		}
-	}
-	return n
-}

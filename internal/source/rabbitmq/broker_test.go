@@ -305,8 +305,7 @@ func (l *ackLine) fromSource(frame []byte) {
 
 // frameReader cuts a stream into AMQP frames; the protocol header is one too.
 type frameReader struct {
-	r     io.Reader
-	begun bool
+	r io.Reader
 }
 
 func (f *frameReader) next() ([]byte, error) {

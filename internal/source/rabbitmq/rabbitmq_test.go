@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +26,6 @@ type sender struct {
 	url   string
 	queue string
 	proxy *proxy
-	wg    sync.WaitGroup
 	admin *admin
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os/exec"
 	"strings"
 	"sync"
@@ -408,19 +407,5 @@ func TestInformWaitsForLog(t *testing.T) {
 				t.Error("answered though the log did not take it")
 			}
 		})
-	}
-}
-
-func send(t testing.TB, addr string, packets ...[]byte) {
-	t.Helper()
-	c, err := net.Dial("udp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close() //nolint:errcheck // a test's socket
-	for _, p := range packets {
-		if _, err := c.Write(p); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

@@ -190,7 +190,8 @@ func decrypt(p *privProtocol, key []byte, boots, seconds uint32, salt, in []byte
 		if err != nil {
 			return nil, err
 		}
-		cipher.NewCFBDecrypter(block, aesIV(boots, seconds, salt)).XORKeyStream(out, in) //nolint:staticcheck // RFC 3826
+		//lint:ignore SA1019 RFC 3826 asks for CFB
+		cipher.NewCFBDecrypter(block, aesIV(boots, seconds, salt)).XORKeyStream(out, in)
 		return out, nil
 	}
 	if len(in) == 0 || len(in)%des.BlockSize != 0 {
@@ -211,7 +212,8 @@ func encrypt(p *privProtocol, key []byte, boots, seconds uint32, salt, in []byte
 		if err != nil {
 			return nil, err
 		}
-		cipher.NewCFBEncrypter(block, aesIV(boots, seconds, salt)).XORKeyStream(out, in) //nolint:staticcheck // RFC 3826
+		//lint:ignore SA1019 RFC 3826 asks for CFB
+		cipher.NewCFBEncrypter(block, aesIV(boots, seconds, salt)).XORKeyStream(out, in)
 		return out, nil
 	}
 	padded := append([]byte(nil), in...)

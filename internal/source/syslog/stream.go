@@ -110,7 +110,6 @@ type reader struct {
 	out  *outlet
 	f    framer
 
-	buf    []byte // what was read and is in no message yet
 	frames []frame
 	until  time.Time // while stopping: when to stop reading
 	quiet  int       // while stopping: reads without a byte
