@@ -4,6 +4,7 @@
 package docs
 
 import (
+	"encoding/json"
 	"flag"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v4"
 
 	"signalbox/internal/daemon"
 	"signalbox/internal/metrics"
@@ -149,7 +152,19 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("docs/operations.md does not tell of %s", name)
 		}
 	}
-	files := append(pages(t), "examples/grafana/alerts.yaml", "examples/grafana/dashboard.json")
+	const alerts, dashboard = "examples/grafana/alerts.yaml", "examples/grafana/dashboard.json"
+	var rules struct {
+		Groups []struct {
+			Rules []struct{ Alert, Expr string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, alerts)), &rules); err != nil || len(rules.Groups) == 0 {
+		t.Errorf("%s: %d groups, %v", alerts, len(rules.Groups), err)
+	}
+	if !json.Valid([]byte(read(t, dashboard))) {
+		t.Errorf("%s is not JSON", dashboard)
+	}
+	files := append(pages(t), alerts, dashboard)
 	for _, page := range files {
 		for _, name := range metricName.FindAllString(read(t, page), -1) {
 			base := name
