@@ -208,7 +208,7 @@ func (t *thread) call(act action.Action, s *rule.Step, p *place, b *record.StepB
 		Run: b.Run, Step: b.Step, Attempt: int(b.Attempt), Rule: it.start.Rule,
 		Event: it.dec.Event, Device: t.x.base.Device, Args: args,
 		DryRun: it.dec.DryRun, Replay: it.dec.Replay,
-		Key: b.Run + "/" + b.Step, Log: log,
+		Key: b.Run + "/" + b.Step, Log: log, Secrets: hide.values,
 	})
 	if err != nil && ctx.Err() != nil && w.base.Err() == nil {
 		cause := fmt.Errorf("%w: %w", context.Cause(ctx), err)

@@ -3,16 +3,14 @@ package worker
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 	"unicode/utf8"
 
+	"signalbox/internal/action"
 	"signalbox/internal/record"
 	"signalbox/internal/rule"
 )
@@ -163,47 +161,28 @@ func toList(v any) ([]any, error) {
 
 // redactor takes the secrets that one attempt has used out of what is written
 // about it. It is filled before the attempt and only read after.
-type redactor struct{ forms []string }
-
-const redacted = "[redacted]"
-
-// add hides a value, as it is and in the forms that it takes in what actions
-// report: escaped in JSON, in URLs, and in basic authentication.
-func (r *redactor) add(v string) {
-	if v == "" {
-		return
-	}
-	forms := []string{v, url.QueryEscape(v), url.PathEscape(v), strings.Trim(strconv.Quote(v), `"`),
-		base64.StdEncoding.EncodeToString([]byte(v))}
-	if j, err := json.Marshal(v); err == nil {
-		forms = append(forms, string(j[1:len(j)-1]))
-	}
-	// Long ones first: a short form inside a longer one must not break it up.
-	for _, f := range forms {
-		i := 0
-		for i < len(r.forms) && len(r.forms[i]) >= len(f) {
-			if r.forms[i] == f {
-				f = ""
-				break
-			}
-			i++
-		}
-		if f != "" {
-			r.forms = append(r.forms[:i], append([]string{f}, r.forms[i:]...)...)
-		}
-	}
+type redactor struct {
+	values []string
+	forms  *action.Redactor // of values, in all their spellings
 }
 
-func (r *redactor) any() bool { return r != nil && len(r.forms) > 0 }
+const redacted = action.Redacted
+
+func (r *redactor) add(v string) {
+	if v == "" || slices.Contains(r.values, v) {
+		return
+	}
+	r.values = append(r.values, v)
+	r.forms = action.NewRedactor(r.values...)
+}
+
+func (r *redactor) any() bool { return r != nil && len(r.values) > 0 }
 
 func (r *redactor) text(s string) string {
 	if !r.any() {
 		return s
 	}
-	for _, f := range r.forms {
-		s = strings.ReplaceAll(s, f, redacted)
-	}
-	return s
+	return r.forms.Text(s)
 }
 
 // value redacts a decoded JSON value, keys as well.
