@@ -104,13 +104,35 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	lc.Metrics, lc.Undone, lc.OnCorrupt = logMetrics{d}, d.undone, d.corrupt
-	if d.log, err = eventlog.Open(ctx, lc, d.logger); err != nil {
+	if d.log, err = d.openLog(ctx, lc); err != nil {
 		return err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err = errors.Join(err, d.log.Close(ctx))
+	}()
+	lost, release, err := d.log.Lead(ctx, func(active string) {
+		d.logger.Warn("standing by: another node is active; this one takes over when it ends", "active", active)
+	})
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case err := <-lost:
+			d.logger.Error("stopping: this node may not be the active one any more", "err", err)
+			cancel(err)
+		case <-ctx.Done():
+		}
+	}()
+	defer func() {
+		if cause := context.Cause(ctx); errors.Is(cause, eventlog.ErrLeaseLost) {
+			err = errors.Join(cause, err)
+		}
 	}()
 	d.intake = intake.New(d.log, d.edge(), d.feeds)
 	state := stateDir(filepath.Join(d.opt.Data, "state"))
@@ -126,6 +148,23 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	return d.parts(ctx)
+}
+
+// openLog opens the log. An external server that is away is waited for: it is
+// no reason to end, as a broker that is away is none.
+func (d *daemon) openLog(ctx context.Context, lc eventlog.Config) (*eventlog.Log, error) {
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		l, err := eventlog.Open(ctx, lc, d.logger)
+		if err == nil || lc.URL == "" || errors.Is(err, eventlog.ErrCorrupt) || errors.Is(err, eventlog.ErrLocked) {
+			return l, err
+		}
+		d.logger.Error("the external log cannot be opened; trying again", "err", err, "again_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // hire makes the worker.
@@ -193,7 +232,11 @@ func (d *daemon) parts(ctx context.Context) error {
 	case <-feedCtx.Done():
 	}
 	d.ready.Store(false)
-	return d.stop(stopFeeds, stopAll, feeding, core)
+	limit := time.Duration(d.cfg.Drain)
+	if errors.Is(context.Cause(ctx), eventlog.ErrLeaseLost) {
+		limit = 0 // another node may be doing the same runs
+	}
+	return d.stop(limit, stopFeeds, stopAll, feeding, core)
 }
 
 // prepare brings the runs up to date, puts the rules into the log, and builds
@@ -229,8 +272,7 @@ func (d *daemon) awaitListeners(ctx context.Context) {
 // stop is the orderly end: sources first, so that what they have accepted is
 // logged; then the runs, within the limit; then the rest. What is not done
 // stays in the log for the next start.
-func (d *daemon) stop(stopFeeds, stopAll context.CancelFunc, feeding, core *errgroup.Group) error {
-	limit := time.Duration(d.cfg.Drain)
+func (d *daemon) stop(limit time.Duration, stopFeeds, stopAll context.CancelFunc, feeding, core *errgroup.Group) error {
 	d.logger.Info("stopping", "limit", limit)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

@@ -113,6 +113,15 @@ func unseal(b []byte) (record.Position, []byte, error) {
 // archive finds runs in the log that memory does not hold any more.
 type archive struct{ log *eventlog.Log }
 
+// Batch reads one batch.
+func (a archive) Batch(ctx context.Context, seq uint64) (*record.Batch, error) {
+	b, err := a.log.Get(ctx, seq)
+	if errors.Is(err, eventlog.ErrNotFound) {
+		return nil, nil
+	}
+	return b, err
+}
+
 var errFound = errors.New("found")
 
 // Run reads one run's decision and journal. The id tells where to begin: a run

@@ -147,3 +147,42 @@ func TestMainJobOnAnExternalServer(t *testing.T) {
 	}
 	t.Logf("%d acknowledged, %d in the log, %d runs", len(acked), l.Log.Logged, l.Log.Runs.Started)
 }
+
+// Two nodes on one server: one is active, the other stands by and takes over
+// when the first ends; what the first had not done the second does.
+func TestStandbyTakesOver(t *testing.T) {
+	nats := newServer(t)
+	nats.start()
+	node := func() *harness.Server {
+		s := harness.New(t, map[string]string{"rules/rules.yaml": rules})
+		s.Write("signalbox.yaml", strings.NewReplacer("NATSADDR", nats.addr, "SYSLOGADDR", harness.FreePort(t, "tcp")).Replace(configuration))
+		return s
+	}
+	a, b := node(), node()
+	a.StartReady()
+	b.Start()
+	harness.Eventually(t, "the second node stands by", 20*time.Second, func() bool {
+		return strings.Contains(b.Output(), "standing by")
+	})
+	client := &http.Client{Timeout: 10 * time.Second}
+	post := func(s *harness.Server, n int) {
+		t.Helper()
+		if status, _, err := s.Post(client, "w", fmt.Sprintf(`{"event_type":"interface_down","device":"sw1","interface":"Eth%d/1"}`, n)); err != nil || status != http.StatusAccepted {
+			t.Fatalf("status %d, %v", status, err)
+		}
+	}
+	for n := range 50 {
+		post(a, n)
+	}
+	if err := a.Stop(15 * time.Second); err != nil {
+		t.Errorf("the end of the first node: %v", err)
+	}
+	b.AwaitReady()
+	for n := range 50 {
+		post(b, 100+n)
+	}
+	l := b.Settled(time.Minute)
+	if l.Log.Logged != 200 || l.Log.Runs.Started != 200 { // 100 and what each emits
+		t.Errorf("%d events and %d runs, want 200 of each", l.Log.Logged, l.Log.Runs.Started)
+	}
+}

@@ -130,6 +130,12 @@ func (s *Server) Start() {
 func (s *Server) StartReady() {
 	s.t.Helper()
 	s.Start()
+	s.AwaitReady()
+}
+
+// AwaitReady waits until a server that was started says that it is ready.
+func (s *Server) AwaitReady() {
+	s.t.Helper()
 	s.Eventually("ready", 30*time.Second, func() bool {
 		select {
 		case <-s.done:
