@@ -130,9 +130,11 @@ func octets(messages ...string) []byte {
 	return b.Bytes()
 }
 
-func sendTCP(t *testing.T, addr string, data []byte) {
+// sendTCP sends data from an address of loopback.
+func sendTCP(t *testing.T, from, addr string, data []byte) {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
