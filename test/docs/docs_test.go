@@ -145,9 +145,9 @@ func metricNames(t *testing.T) []string {
 // TestMetrics compares the metrics of the code with those that the
 // documentation, the dashboard and the alerts name.
 func TestMetrics(t *testing.T) {
-	real := metricNames(t)
+	known := metricNames(t)
 	operations := read(t, "docs/operations.md")
-	for _, name := range real {
+	for _, name := range known {
 		if !strings.Contains(operations, "`"+name+"`") {
 			t.Errorf("docs/operations.md does not tell of %s", name)
 		}
@@ -174,7 +174,7 @@ func TestMetrics(t *testing.T) {
 			if name == "signalbox_handler" { // a Python module
 				continue
 			}
-			if !slices.Contains(real, name) && !slices.Contains(real, base) {
+			if !slices.Contains(known, name) && !slices.Contains(known, base) {
 				t.Errorf("%s names %s, which is not there", page, name)
 			}
 		}
