@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"signalbox/internal/api"
 )
@@ -173,6 +174,25 @@ func clean(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// cleanJSON makes a JSON text safe for a terminal without changing what it says:
+// control characters that JSON lets stand in strings (DEL, C1, the
+// bidirectional overrides) are written as \u escapes.
+func cleanJSON(b []byte) []byte {
+	unsafe := func(r rune) bool { return r >= 0x7f && isControl(r) }
+	if bytes.IndexFunc(b, unsafe) < 0 {
+		return b
+	}
+	out := make([]byte, 0, len(b)+64)
+	for _, r := range string(b) {
+		if unsafe(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+			continue
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return out
 }
 
 // isControl covers C0, DEL, C1 and the bidirectional overrides, with which text

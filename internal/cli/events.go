@@ -94,7 +94,7 @@ whole, with its raw bytes, what was decided about it, and the runs it set off.`,
 
 func (a *app) printEntry(line []byte) error {
 	if a.json {
-		_, err := fmt.Fprintf(a.out, "%s\n", line)
+		_, err := fmt.Fprintf(a.out, "%s\n", cleanJSON(line))
 		return err
 	}
 	var e api.Entry
@@ -126,7 +126,7 @@ func (a *app) showJSON(ctx context.Context, c *client, path string) error {
 		return err
 	}
 	if a.json {
-		_, err := fmt.Fprintf(a.out, "%s\n", raw)
+		_, err := fmt.Fprintf(a.out, "%s\n", cleanJSON(raw))
 		return err
 	}
 	if err := json.Unmarshal(raw, &v); err != nil {
@@ -136,7 +136,7 @@ func (a *app) showJSON(ctx context.Context, c *client, path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "%s\n", b)
+	_, err = fmt.Fprintf(a.out, "%s\n", cleanJSON(b))
 	return err
 }
 
@@ -275,7 +275,7 @@ func (a *app) printJSON(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "%s\n", b)
+	_, err = fmt.Fprintf(a.out, "%s\n", cleanJSON(b))
 	return err
 }
 

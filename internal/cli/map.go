@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -87,14 +88,19 @@ func (a *app) mapLines(in io.Reader, l *daemon.Loaded, tmpl normalize.Input) err
 	sc.Buffer(make([]byte, 0, 64<<10), 16<<20)
 	w := bufio.NewWriter(a.out)
 	defer w.Flush()
-	enc := json.NewEncoder(w)
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	for sc.Scan() {
 		line := strings.TrimRight(sc.Text(), "\r")
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
+		buf.Reset()
 		if err := enc.Encode(mapLine(l, tmpl, line)); err != nil {
+			return err
+		}
+		if _, err := w.Write(cleanJSON(buf.Bytes())); err != nil {
 			return err
 		}
 	}

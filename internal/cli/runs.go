@@ -71,7 +71,7 @@ func (a *app) runsCmd() *cobra.Command {
 
 func (a *app) printRun(line []byte) error {
 	if a.json {
-		_, err := fmt.Fprintf(a.out, "%s\n", line)
+		_, err := fmt.Fprintf(a.out, "%s\n", cleanJSON(line))
 		return err
 	}
 	var r runLine

@@ -32,10 +32,10 @@ rules:
           env: {OUT: "OUTDIR", GIVEN: "${event.interface}"}
       - log: {message: "${event.device} ${event.interface} ${event.data.?reason.orValue('')}", level: warn}
   - name: say
-    on: [syslog_message, snmp_trap]
+    on: syslog_message
     lock: none
     do:
-      - log: {message: "${event.device} ${event.data}", level: warn}
+      - log: {message: "${event.device} ${event.data.?message.orValue('')}", level: warn}
 `
 
 // hostile are what an attacker would write into a field. MARK is a file that must
