@@ -41,7 +41,7 @@ func limitMemory(ctx context.Context) {
 			}
 			metrics.Read(sample)
 			live := int64(sample[0].Value.Uint64())
-			debug.SetMemoryLimit(max(baseMemory, live+live/2+64<<20))
+			debug.SetMemoryLimit(max(baseMemory, live+live/4+40<<20))
 		}
 	}()
 }

@@ -31,10 +31,10 @@ func (w *writer) window(win *window) {
 	w.u64(uint64(win.max))
 	w.u64(win.evicted)
 	n := 0
-	win.each(func(Key, entry) { n++ })
+	win.each(func(entry) { n++ })
 	w.u64(uint64(n))
-	win.each(func(k Key, e entry) {
-		w.raw(k[:])
+	win.each(func(e entry) {
+		w.raw(e.key[:])
 		w.u64(uint64(e.until))
 		w.raw(e.of[:])
 	})
@@ -81,13 +81,13 @@ func (r *reader) window() *window {
 	w := newWindow(time.Duration(r.u64()), int(r.u64()))
 	w.evicted = r.u64()
 	for n := r.u64(); n > 0 && r.err == nil; n-- {
-		var k Key
 		var e entry
-		copy(k[:], r.take(16))
+		copy(e.key[:], r.take(16))
 		e.until = int64(r.u64())
 		copy(e.of[:], r.take(16))
-		w.seen[k] = e
-		w.queue.push(expiry{key: k, until: e.until})
+		if r.err == nil {
+			w.add(e)
+		}
 	}
 	return w
 }

@@ -120,7 +120,7 @@ func (e *Engine) RulesVersion() string {
 // because a window was full.
 func (e *Engine) Keys() (held int, evicted uint64) {
 	for _, w := range e.windows() {
-		held += len(w.seen)
+		held += w.len()
 		evicted += w.evicted
 	}
 	return held, evicted

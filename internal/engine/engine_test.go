@@ -241,8 +241,8 @@ func TestAWindowThatIsFullForgetsTheOldest(t *testing.T) {
 	if _, dup := w.check(KeyOf([]byte{0}), id(9), t0); dup {
 		t.Error("the oldest key is still held")
 	}
-	if len(w.seen) > 3 || w.evicted != 2 {
-		t.Errorf("%d keys held and %d evicted, want 3 and 2", len(w.seen), w.evicted)
+	if w.len() > 3 || w.evicted != 2 {
+		t.Errorf("%d keys held and %d evicted, want 3 and 2", w.len(), w.evicted)
 	}
 }
 
@@ -321,4 +321,44 @@ func BenchmarkDedup(b *testing.B) {
 		n++
 		w.check(KeyOf(fmt.Appendf(nil, "device-%d", n%2_000_000)), id(int(n)), t0.Add(time.Duration(n)*time.Millisecond))
 	}
+}
+
+// The window agrees with the slow and obvious one: a list of what was news and
+// when.
+func TestWindowAgreesWithTheObviousOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type news struct {
+			key  byte
+			at   time.Duration
+			id   event.ID
+			gone bool
+		}
+		w := newWindow(10*time.Second, 1<<20)
+		var all []*news
+		now := time.Duration(0)
+		for i := range rapid.IntRange(1, 300).Draw(t, "events") {
+			now += time.Duration(rapid.IntRange(0, 3000).Draw(t, "gap")) * time.Millisecond
+			key := byte(rapid.IntRange(0, 20).Draw(t, "key"))
+			if rapid.IntRange(0, 9).Draw(t, "clear") == 0 {
+				w.forget(KeyOf([]byte{key}))
+				for _, n := range all {
+					n.gone = n.gone || n.key == key
+				}
+				continue
+			}
+			var want event.ID
+			for _, n := range all {
+				if n.key == key && !n.gone && now < n.at+10*time.Second {
+					want = n.id
+				}
+			}
+			of, dup := w.check(KeyOf([]byte{key}), id(i), t0.Add(now))
+			if dup != (want != "") || of != want {
+				t.Fatalf("event %d at %v: repeats %q, want %q", i, now, of, want)
+			}
+			if !dup {
+				all = append(all, &news{key: key, at: now, id: id(i)})
+			}
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,24 +15,47 @@ import (
 type Key [16]byte
 
 // window remembers for a fixed time which keys were news, and which event was
-// the news. All its keys live equally long, so the queue is in order of expiry.
-// Memory is bounded by max keys: then the oldest is forgotten early, which can
-// let a repetition through and never drops anything.
+// the news. All its keys live equally long, so they stand in a queue in order
+// of expiry. Memory is bounded by max keys (about 80 bytes each): then the
+// oldest is forgotten early, which can let a repetition through and never drops
+// anything.
+//
+// The index holds half of each key only. Of two keys that share that half the
+// later takes the place of the earlier, which is the same as forgetting it.
 type window struct {
 	within  time.Duration
 	max     int
-	seen    map[Key]entry
+	index   map[uint64]uint32 // half a key → low bits of the entry's number
 	queue   queue
 	evicted uint64
 }
 
+// entry is one key. until is 0 once it is forgotten.
 type entry struct {
+	key   Key
 	until int64 // log time in ns
 	of    uuid.UUID
 }
 
 func newWindow(within time.Duration, max int) *window {
-	return &window{within: within, max: max, seen: map[Key]entry{}}
+	return &window{within: within, max: max, index: map[uint64]uint32{}}
+}
+
+func (k *Key) half() uint64 { return binary.LittleEndian.Uint64(k[:8]) }
+
+// len is how many keys are held.
+func (w *window) len() int { return len(w.index) }
+
+// find gives the entry of key, nil for none.
+func (w *window) find(key *Key) *entry {
+	low, ok := w.index[key.half()]
+	if !ok {
+		return nil
+	}
+	if e := w.queue.at(low); e.key == *key {
+		return e
+	}
+	return nil
 }
 
 // check says whether key repeats an event that was news less than the window
@@ -39,105 +63,103 @@ func newWindow(within time.Duration, max int) *window {
 // news by id.
 func (w *window) check(key Key, id event.ID, now time.Time) (of event.ID, duplicate bool) {
 	t := now.UnixNano()
-	w.expire(t)
-	if e, ok := w.seen[key]; ok && t < e.until {
+	for e := w.queue.peek(); e != nil && e.until <= t; e = w.queue.peek() {
+		w.drop(e)
+	}
+	if e := w.find(&key); e != nil {
 		return event.ID(e.of.String()), true
 	}
-	if len(w.seen) >= w.max {
+	if len(w.index) >= w.max {
 		w.evictOldest()
 	}
 	u, err := uuid.Parse(string(id))
 	if err != nil { // ids are ours, so they parse; one that does not is remembered as nil
 		u = uuid.Nil
 	}
-	until := t + int64(w.within)
-	w.seen[key] = entry{until: until, of: u}
-	w.queue.push(expiry{key: key, until: until})
+	w.add(entry{key: key, until: t + int64(w.within), of: u})
 	return "", false
 }
 
-// forget ends the window of key: what comes next is news.
-func (w *window) forget(key Key) { delete(w.seen, key) }
+// add remembers a key. Entries must come in order of expiry.
+func (w *window) add(e entry) { w.index[e.key.half()] = w.queue.push(e) }
 
-func (w *window) expire(t int64) {
-	for {
-		x, ok := w.queue.peek()
-		if !ok || x.until > t {
-			return
-		}
-		w.drop(x)
+// forget ends the window of key: what comes next is news.
+func (w *window) forget(key Key) {
+	if e := w.find(&key); e != nil {
+		e.until = 0 // so it is the next to leave the queue when it comes to its head
+		delete(w.index, key.half())
 	}
 }
 
 func (w *window) evictOldest() {
-	for before := len(w.seen); len(w.seen) == before; {
-		x, ok := w.queue.peek()
-		if !ok {
+	for before := len(w.index); len(w.index) == before; {
+		e := w.queue.peek()
+		if e == nil {
 			return
 		}
-		w.drop(x)
+		w.drop(e)
 	}
 	w.evicted++
 }
 
-// drop takes the head of the queue off. The key stays where it was forgotten
-// and seen anew since: then a later entry of the queue is its own.
-func (w *window) drop(x expiry) {
+// drop takes the head of the queue off. Its key stays where a later entry of
+// the queue has it.
+func (w *window) drop(e *entry) {
+	half, low := e.key.half(), uint32(w.queue.first)
 	w.queue.pop()
-	if e, ok := w.seen[x.key]; ok && e.until == x.until {
-		delete(w.seen, x.key)
+	if have, ok := w.index[half]; ok && have == low {
+		delete(w.index, half)
 	}
 }
 
-type expiry struct {
-	key   Key
-	until int64
+// each calls fn for what is held, oldest first.
+func (w *window) each(fn func(entry)) {
+	q := &w.queue
+	for n := q.first; n < q.next; n++ {
+		if e := q.at(uint32(n)); e.until != 0 && w.index[e.key.half()] == uint32(n) {
+			fn(*e)
+		}
+	}
 }
 
 // queue is a first-in first-out queue in blocks, so that a million keys need no
-// copy to grow and give their memory back.
+// copy to grow and give their memory back. Entries are numbered from 0 for
+// ever; as less than 2³² are held at once, the low bits name one.
 type queue struct {
-	blocks [][]expiry
-	head   int // in blocks[0]
+	blocks [][]entry
+	first  uint64 // number of the head
+	next   uint64 // number of the next entry
 }
 
 const queueBlock = 1024
 
-func (q *queue) push(x expiry) {
-	if n := len(q.blocks); n == 0 || len(q.blocks[n-1]) == queueBlock {
-		q.blocks = append(q.blocks, make([]expiry, 0, queueBlock))
+func (q *queue) push(e entry) (low uint32) {
+	if len(q.blocks) == 0 || q.next%queueBlock == 0 {
+		q.blocks = append(q.blocks, make([]entry, 0, queueBlock))
 	}
 	last := len(q.blocks) - 1
-	q.blocks[last] = append(q.blocks[last], x)
+	q.blocks[last] = append(q.blocks[last], e)
+	q.next++
+	return uint32(q.next - 1)
 }
 
-func (q *queue) peek() (expiry, bool) {
-	if len(q.blocks) == 0 || q.head == len(q.blocks[0]) {
-		return expiry{}, false
+// at gives an entry that is in the queue.
+func (q *queue) at(low uint32) *entry {
+	n := q.first + uint64(low-uint32(q.first))
+	return &q.blocks[n/queueBlock-q.first/queueBlock][n%queueBlock]
+}
+
+func (q *queue) peek() *entry {
+	if q.first == q.next {
+		return nil
 	}
-	return q.blocks[0][q.head], true
+	return q.at(uint32(q.first))
 }
 
 func (q *queue) pop() {
-	q.head++
-	if q.head == len(q.blocks[0]) {
+	q.first++
+	if q.first%queueBlock == 0 {
 		q.blocks[0] = nil
 		q.blocks = q.blocks[1:]
-		q.head = 0
-	}
-}
-
-// each calls fn for what is in the queue and still holds, oldest first.
-func (w *window) each(fn func(key Key, e entry)) {
-	for i, b := range w.queue.blocks {
-		start := 0
-		if i == 0 {
-			start = w.queue.head
-		}
-		for _, x := range b[start:] {
-			if e, ok := w.seen[x.key]; ok && e.until == x.until {
-				fn(x.key, e)
-			}
-		}
 	}
 }
