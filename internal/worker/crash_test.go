@@ -103,9 +103,10 @@ func crashes(t *rapid.T, r *rig) {
 		// Every life gets a little further, so that it ends at last.
 		r.log.revive(rapid.IntRange(1, 2+lives).Draw(t, "appends"), rapid.Bool().Draw(t, "answer"))
 		r.start(pos, snap)
-		r.feed()
+		fed := make(chan struct{})
+		go func() { defer close(fed); r.feed() }() // it waits where memory is full
 		for {
-			if d := r.w.Depths(); d.Open == 0 {
+			if isClosed(fed) && r.w.Depths().Open == 0 {
 				r.stop()
 				return
 			}
@@ -124,6 +125,16 @@ func crashes(t *rapid.T, r *rig) {
 			}
 		}
 		r.crash()
+		<-fed
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

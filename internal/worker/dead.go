@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"signalbox/internal/record"
@@ -110,7 +111,7 @@ func (w *Worker) command(at record.Position, c *record.Command) error {
 		return nil
 	}
 	w.mu.Lock()
-	it := w.open[c.Run]
+	it, far := w.open[c.Run], w.far.has(c.Run)
 	d := w.dead.get(c.Run)
 	w.mu.Unlock()
 	if it != nil && it.ending.Load() {
@@ -125,7 +126,7 @@ func (w *Worker) command(at record.Position, c *record.Command) error {
 		w.mu.Unlock()
 	}
 	switch {
-	case it != nil:
+	case it != nil || far:
 		w.log.Warn("command on a run that is open already; nothing to do", "run", c.Run, "verb", c.Verb, "by", c.By)
 		return nil
 	case d == nil:
@@ -166,23 +167,20 @@ func (w *Worker) obey(d *deadLetter) error {
 	if d.st != nil {
 		st = d.st.Clone()
 	}
-	it := &item{start: d.start, dec: d.dec, at: d.at, order: d.askedAt, st: st}
+	it := &item{start: d.start, dec: d.dec, at: d.at, order: d.askedAt, st: st, group: told()}
 	if d.st == nil {
 		it.dec = nil // both are read again
+	}
+	if d.asked.Verb == "requeue" {
+		it.requeue = d.asked
+		return w.place(it)
 	}
 	select {
 	case w.room <- struct{}{}:
 	case <-w.stop:
 		return ErrStopped
 	}
-	if d.asked.Verb == "requeue" {
-		it.requeue = d.asked
-		w.enqueue(it)
-		return nil
-	}
 	it.acked = make(chan struct{})
-	it.group = &group{}
-	it.group.open.Store(2) // its event was told as done when the run failed
 	w.mu.Lock()
 	w.dead.remove(d.start.Run)
 	w.open[d.start.Run] = it
@@ -193,13 +191,21 @@ func (w *Worker) obey(d *deadLetter) error {
 	return nil
 }
 
+// warmTries is how often a run that a person put back is looked for in a log
+// that cannot be read, about 10 s, before the person is told so.
+const warmTries = 7
+
 // warm reads a run that memory does not hold again from the log. It keeps
-// trying, since a run must not be lost because the log cannot be read just now;
-// it says no only when the worker is stopped.
-func (w *Worker) warm(it *item) bool {
-	for wait := againFirst; ; wait = min(2*wait, againMost) {
+// trying, since a run must not be lost because the log cannot be read just now,
+// and holds its device's turn meanwhile. It gives up with errStopped when the
+// worker is stopped, and with what a person should know where trying on is of
+// no use.
+func (w *Worker) warm(it *item) error {
+	wait := againFirst
+	for try := 1; ; try++ {
 		h, err := w.history(it.start.Run, it.at)
-		if err == nil {
+		switch {
+		case err == nil:
 			w.mu.Lock()
 			it.mu.Lock()
 			it.dec, it.st, it.at = h.Decision, h.state(), h.Decided
@@ -209,19 +215,24 @@ func (w *Worker) warm(it *item) bool {
 			it.mu.Unlock()
 			w.mu.Unlock()
 			it.rule = w.ruleOf(it)
-			return true
+			return nil
+		case errors.Is(err, ErrUnknownRun):
+			return errors.New("what this run is about has left the log by age or size, so it cannot be done any more: discard it")
+		case it.requeue != nil && try == warmTries:
+			return fmt.Errorf("it could not be put back, %w; requeue it when the log can be read", err)
 		}
 		w.log.Error("run cannot be read from the log; trying again", "run", it.start.Run, "err", err, "wait", wait)
 		if !w.sleep(w.base, w.cfg.Now().Add(wait)) {
-			return false
+			return errStopped
 		}
+		wait = min(2*wait, againMost)
 	}
 }
 
 // history asks the archive.
 func (w *Worker) history(id string, decided record.Position) (*History, error) {
 	if w.cfg.Archive == nil {
-		return nil, errors.New("there is no archive to read it from")
+		return nil, fmt.Errorf("run %s, and there is no archive to read it from: %w", id, ErrUnknownRun)
 	}
 	h, err := w.cfg.Archive.Run(w.base, id, decided)
 	if err != nil {
@@ -236,12 +247,15 @@ func (w *Worker) history(id string, decided record.Position) (*History, error) {
 // ErrUnknownRun says that there is no such run, or that it has left the log.
 var ErrUnknownRun = errors.New("no such run")
 
+// nth finds a run among those of a decision; -1 for none.
+func nth(d *record.Decision, id string) int {
+	return slices.IndexFunc(d.Runs, func(s record.RunStart) bool { return s.Run == id })
+}
+
 // start finds the run's own start in its decision.
 func (h *History) start(id string) *record.RunStart {
-	for i := range h.Decision.Runs {
-		if h.Decision.Runs[i].Run == id {
-			return &h.Decision.Runs[i]
-		}
+	if i := nth(h.Decision, id); i >= 0 {
+		return &h.Decision.Runs[i]
 	}
 	return nil
 }
@@ -269,6 +283,9 @@ func (w *Worker) Find(ctx context.Context, id string) (RunView, error) {
 		}
 	}
 	old := w.recent.find(id)
+	if pos, far := w.far.at[id]; far {
+		at = pos
+	}
 	w.mu.Unlock()
 	switch {
 	case it != nil:

@@ -16,6 +16,7 @@ type item struct {
 	dec   *record.Decision // nil: cold, to be read from the archive before it starts
 	at    record.Position  // of the decision in the log
 	order record.Position  // of what opened it: the decision, or the command that put it back
+	nth   int              // of the decision's runs
 	group *group
 	rule  *rule.Rule // nil: no longer loaded
 
@@ -36,7 +37,7 @@ type item struct {
 func (it *item) save() savedRun {
 	it.mu.Lock()
 	defer it.mu.Unlock()
-	return savedRun{Start: *it.start, At: it.at, Order: it.order, Decision: alone(it.dec, it.start),
+	return savedRun{Start: *it.start, At: it.at, Order: it.order, Nth: it.nth, Decision: alone(it.dec, it.start),
 		State: it.st.Clone(), Requeue: it.requeue}
 }
 
@@ -53,10 +54,19 @@ func alone(d *record.Decision, start *record.RunStart) *record.Decision {
 // group counts the open runs of one decision.
 type group struct{ open atomic.Int32 }
 
+// told is the group of a run that was put back: its event was told as done when
+// the run failed, and is not told again.
+func told() *group {
+	g := &group{}
+	g.open.Store(2)
+	return g
+}
+
 // lane is the queue of one device's runs.
 type lane struct {
 	key   string
-	queue []*item // guarded by Worker.mu
+	queue []*item  // guarded by Worker.mu
+	far   []farRun // what comes behind them; guarded by Worker.mu
 }
 
 // serve does the runs of a lane in order until there are none.
@@ -68,6 +78,14 @@ func (w *Worker) serve(l *lane) {
 	var last <-chan struct{}
 	for {
 		w.mu.Lock()
+		if len(l.queue) == 0 && len(l.far) > 0 {
+			w.mu.Unlock()
+			if !w.fetch(l) {
+				w.settled(last)
+				return
+			}
+			continue
+		}
 		if len(l.queue) == 0 {
 			if last == nil {
 				delete(w.lanes, l.key)

@@ -11,6 +11,9 @@ func (w *Worker) Oldest() record.Position {
 	defer w.mu.Unlock()
 	var oldest record.Position
 	need := func(at record.Position) {
+		if at.IsZero() {
+			return // only its id is known: it is not to be found by position
+		}
 		if oldest.IsZero() || at.Less(oldest) {
 			oldest = at
 		}
@@ -20,6 +23,12 @@ func (w *Worker) Oldest() record.Position {
 			need(it.dec.At)
 		}
 		need(it.at)
+	}
+	for _, l := range w.lanes {
+		for i := range l.far {
+			need(l.far[i].at)
+			need(l.far[i].about)
+		}
 	}
 	for _, wr := range w.recovery.backlog {
 		need(wr.at)

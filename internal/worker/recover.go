@@ -55,6 +55,8 @@ type waitingRun struct {
 	// dec is kept while there are few, so that a run that turns out to be a
 	// dead letter can be shown without reading it again.
 	dec *record.Decision
+	// like, of a run from a snapshot, is the run's start except for its id.
+	like *record.RunStart
 }
 
 // Recover takes one batch of the first pass: log.decisions and log.journal in
@@ -136,7 +138,7 @@ func (w *Worker) recoverJournal(at record.Position, when time.Time, r *record.Re
 	if wr == nil {
 		// It ended before the snapshot; unless a person put it back since.
 		if r.Kind == record.KindRunEnd && r.RunEnd.Outcome == record.Requeued {
-			w.open[id] = &item{start: &record.RunStart{Run: id}, order: at, st: &run.State{}}
+			w.open[id] = &item{start: &record.RunStart{Run: id}, order: at, st: &run.State{}, group: told()}
 		}
 		if r.Kind == record.KindRunEnd {
 			w.recovery.forget(id)
@@ -152,6 +154,10 @@ func (w *Worker) recoverJournal(at record.Position, when time.Time, r *record.Re
 	}
 	delete(w.recovery.backlog, run.KeyOf(id))
 	start := &record.RunStart{Run: id}
+	if wr.like != nil {
+		*start = *wr.like
+		start.Run = id
+	}
 	if wr.dec != nil {
 		for i := range wr.dec.Runs {
 			if wr.dec.Runs[i].Run == id {
@@ -183,7 +189,7 @@ func (w *Worker) recoverDead(dl *deadLetter, at record.Position, when time.Time,
 	if r.Kind != record.KindRunEnd || !dl.ended.Less(at) {
 		return
 	}
-	it := &item{start: dl.start, dec: dl.dec, at: dl.at, order: at, st: dl.st}
+	it := &item{start: dl.start, dec: dl.dec, at: dl.at, order: at, st: dl.st, group: told()}
 	if dl.st == nil {
 		it.dec, it.st = nil, &run.State{} // read again when it starts
 	}
@@ -246,17 +252,15 @@ func (w *Worker) Resume() (record.Position, error) {
 		if b.order.Less(a.order) {
 			return 1
 		}
-		return 0
+		return a.nth - b.nth
 	})
+	regroup(items)
 	for _, it := range items {
 		// They fitted before; with a smaller bound now, some wait here until
 		// others have ended.
-		select {
-		case w.room <- struct{}{}:
-		case <-w.stop:
-			return at, ErrStopped
+		if err := w.place(it); err != nil {
+			return at, err
 		}
-		w.enqueue(it)
 	}
 	for _, dl := range asked {
 		if err := w.obey(dl); err != nil {
@@ -273,6 +277,26 @@ func (w *Worker) Resume() (record.Position, error) {
 	w.live = true // from here on a snapshot holds all that is open
 	w.mu.Unlock()
 	return at, nil
+}
+
+// regroup gives those of the runs that one decision started a common group, so
+// that its event is told as done once, when the last of them has ended.
+func regroup(items []*item) {
+	groups := map[record.Position]*group{}
+	for _, it := range items {
+		if it.group != nil || it.at.IsZero() {
+			continue
+		}
+		if it.st.Gen > 0 || it.requeue != nil {
+			it.group = told()
+			continue
+		}
+		if groups[it.at] == nil {
+			groups[it.at] = &group{}
+		}
+		it.group = groups[it.at]
+		it.group.open.Add(1)
+	}
 }
 
 // fromBacklog says whether a run that was decided before the start is still
@@ -300,7 +324,10 @@ type snapshot struct {
 	Through record.Position `json:"through"`
 	Open    []savedRun      `json:"open"`
 	Dead    []savedRun      `json:"dead"`
-	Gone    [3]int          `json:"counts"` // failed, in doubt, unlisted
+	// Far are the runs that were in memory by name only. They are as good as
+	// decided after the snapshot: Apply reads their decisions again.
+	Far  []savedFar `json:"far,omitempty"`
+	Gone [3]int     `json:"counts"` // failed, in doubt, unlisted
 }
 
 // savedRun is one run in a snapshot. Decision is left out where only the log
@@ -309,6 +336,7 @@ type savedRun struct {
 	Start    record.RunStart  `json:"start"`
 	At       record.Position  `json:"at"`
 	Order    record.Position  `json:"order,omitzero"`
+	Nth      int              `json:"nth,omitempty"`
 	Decision *record.Decision `json:"decision,omitempty"`
 	State    *run.State       `json:"state,omitempty"`
 	Requeue  *record.Command  `json:"requeue,omitempty"`
@@ -318,6 +346,13 @@ type savedRun struct {
 	Outcome  record.Outcome   `json:"outcome,omitempty"`
 	Reason   string           `json:"reason,omitempty"`
 	When     time.Time        `json:"when,omitzero"`
+}
+
+// savedFar are runs of one rule on one device, in order.
+type savedFar struct {
+	Start record.RunStart   `json:"start"` // without Run
+	Runs  []string          `json:"runs"`
+	At    []record.Position `json:"at"`
 }
 
 const snapshotVersion = 1
@@ -337,6 +372,9 @@ func (w *Worker) Snapshot() (record.Position, []byte) {
 	for _, it := range w.open {
 		s.Open = append(s.Open, it.save())
 	}
+	for _, l := range w.lanes {
+		s.far(l)
+	}
 	for e := w.dead.order.Front(); e != nil; e = e.Next() {
 		dl := e.Value.(*deadLetter)
 		sr := savedRun{Start: *dl.start, At: dl.at, Asked: dl.asked, AskedAt: dl.askedAt,
@@ -353,6 +391,25 @@ func (w *Worker) Snapshot() (record.Position, []byte) {
 		return record.Position{}, nil
 	}
 	return pos, data
+}
+
+// far adds what a lane has by name only.
+func (s *snapshot) far(l *lane) {
+	var last *farKind
+	for i := range l.far {
+		f := &l.far[i]
+		if f.it != nil {
+			s.Open = append(s.Open, f.it.save())
+			continue
+		}
+		if last != f.kind {
+			last = f.kind
+			s.Far = append(s.Far, savedFar{Start: record.RunStart{Rule: last.Rule, RuleVersion: last.Version,
+				Device: l.key, Partition: run.Partition(l.key)}})
+		}
+		to := &s.Far[len(s.Far)-1]
+		to.Runs, to.At = append(to.Runs, f.id), append(to.At, f.at)
+	}
 }
 
 // Restore takes a snapshot. It gives back the position after which Recover must
@@ -373,11 +430,21 @@ func (w *Worker) Restore(pos record.Position, data []byte) error {
 	w.frontier, w.through = pos, s.Through
 	for i := range s.Open {
 		r := &s.Open[i]
-		it := &item{start: &r.Start, dec: r.Decision, at: r.At, order: r.Order, st: r.State, requeue: r.Requeue}
+		it := &item{start: &r.Start, dec: r.Decision, at: r.At, order: r.Order, nth: r.Nth, st: r.State, requeue: r.Requeue}
 		if it.st == nil {
 			it.st = &run.State{}
 		}
 		w.open[r.Start.Run] = it
+	}
+	for i := range s.Far {
+		f := &s.Far[i]
+		if len(f.Runs) != len(f.At) {
+			return errors.New("worker: snapshot: runs and positions differ in number")
+		}
+		for j, id := range f.Runs {
+			w.recovery.backlog[run.KeyOf(id)] = &waitingRun{at: f.At[j], like: &f.Start}
+		}
+		w.recovery.through = record.Position{Seq: pos.Seq, Index: ^uint32(0)}
 	}
 	for i := range s.Dead {
 		r := &s.Dead[i]

@@ -30,7 +30,9 @@ type fakeLog struct {
 	answer bool // the last append before the crash is answered
 	dead   bool
 	deaths chan struct{}
-	fails  int // so many appends get an error
+	fails  int   // so many appends get an error
+	gone   bool  // the archive has nothing any more
+	broken error // or cannot be read
 	now    func() time.Time
 }
 
@@ -113,7 +115,18 @@ func (l *fakeLog) journal(id string) []Entry {
 	return out
 }
 
+func (l *fakeLog) Batch(_ context.Context, seq uint64) (*record.Batch, error) {
+	bs := l.read()
+	if l.gone || seq == 0 || seq > uint64(len(bs)) {
+		return nil, nil
+	}
+	return &bs[seq-1], nil
+}
+
 func (l *fakeLog) Run(_ context.Context, id string, _ record.Position) (*History, error) {
+	if l.gone {
+		return nil, l.broken
+	}
 	for _, b := range l.read() {
 		for i, r := range b.Records {
 			if r.Decision == nil {
@@ -309,7 +322,10 @@ func (r *rig) feed() {
 	r.t.Helper()
 	for _, b := range r.log.read()[r.read:] {
 		r.read = b.Seq
-		if err := r.w.Apply(&b); err != nil && !errors.Is(err, ErrStopped) {
+		switch err := r.w.Apply(&b); {
+		case errors.Is(err, ErrStopped):
+			return
+		case err != nil:
 			r.t.Fatal(err)
 		}
 	}

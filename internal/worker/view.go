@@ -155,6 +155,7 @@ func (w *Worker) Runs(f Filter) []RunView {
 			out = append(out, v)
 		}
 	}
+	out = append(out, w.farViews(f)...)
 	out = append(out, w.waitingForPeople(f, false)...)
 	return newest(out, f.Limit)
 }

@@ -77,8 +77,9 @@ func (w *Worker) execute(it *item) bool {
 	default:
 	}
 	if it.dec == nil {
-		if !w.warm(it) {
-			return false
+		err := w.warm(it)
+		if err != nil {
+			return !errors.Is(err, errStopped) && w.lost(it, err)
 		}
 		if it.requeue == nil && !it.st.Open() {
 			w.dropped(it)
@@ -91,15 +92,8 @@ func (w *Worker) execute(it *item) bool {
 	it.started = true
 	it.mu.Unlock()
 	w.changed(it)
-	if it.requeue != nil {
-		put := record.Record{Kind: record.KindRunEnd, RunEnd: &record.RunEnd{
-			Run: it.start.Run, Outcome: record.Requeued, By: it.requeue.By}}
-		if t.flush(put) != nil {
-			return false
-		}
-		it.mu.Lock()
-		it.requeue = nil
-		it.mu.Unlock()
+	if it.requeue != nil && t.putBack() != nil {
+		return false
 	}
 	x.gen = it.st.Gen
 	e, err := x.walk(t)
@@ -118,6 +112,31 @@ func (w *Worker) execute(it *item) bool {
 	}
 	out.Error = shorten(out.Error)
 	w.appendEnd(it, append(t.buf, record.Record{Kind: record.KindRunEnd, RunEnd: out}))
+	return true
+}
+
+// putBack journals that a person has put the run back.
+func (t *thread) putBack() error {
+	it := t.x.it
+	put := record.Record{Kind: record.KindRunEnd, RunEnd: &record.RunEnd{
+		Run: it.start.Run, Outcome: record.Requeued, By: it.requeue.By}}
+	if err := t.flush(put); err != nil {
+		return err
+	}
+	it.mu.Lock()
+	it.requeue = nil
+	it.mu.Unlock()
+	return nil
+}
+
+// lost leaves a run to a person that the log does not have any more.
+func (w *Worker) lost(it *item, why error) bool {
+	t := &thread{x: &execution{w: w, it: it}}
+	if it.requeue != nil && t.putBack() != nil {
+		return false
+	}
+	w.appendEnd(it, []record.Record{{Kind: record.KindRunEnd, RunEnd: &record.RunEnd{
+		Run: it.start.Run, Outcome: record.Failed, Error: shorten(why.Error())}}})
 	return true
 }
 

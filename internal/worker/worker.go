@@ -9,6 +9,9 @@
 //   - runs of one device happen in the order in which they were decided, one at
 //     a time;
 //   - every decided run exists exactly once, however often its decision is read;
+//   - a device that does not answer keeps no other waiting: of the runs that
+//     queue behind a few on one device only the names are kept, and what they
+//     are about is read from the log when it is their turn;
 //   - memory is bounded: when too many runs are open, Apply blocks, and the
 //     backlog stays in the log.
 //
@@ -57,10 +60,14 @@ type Evaluator interface {
 	Value(*rule.Value, *rule.Scope) (any, error)
 }
 
-// Archive reads one run again from the log: its decision and its journal, in
-// order. decided is the position of the decision, zero where only the id is
-// known. It is used for what memory does not hold.
+// Archive reads again from the log what memory does not hold. An error that
+// wraps ErrUnknownRun, or nothing with no error, says that the log does not have
+// it and never will; any other is for now.
 type Archive interface {
+	// Batch reads one batch.
+	Batch(ctx context.Context, seq uint64) (*record.Batch, error)
+	// Run reads one run: its decision and its journal, in order. decided is the
+	// position of the decision, zero where only the id is known.
 	Run(ctx context.Context, id string, decided record.Position) (*History, error)
 }
 
@@ -108,6 +115,8 @@ type Config struct {
 	KindLimit map[string]int                    // attempts under way at once, by action; others: PerKind
 
 	Pending     int           // open runs in memory; Apply blocks above
+	Near        int           // and of one device; what queues behind is in memory by name only
+	Far         int           // runs in memory by name, about 250 bytes each; Apply blocks above
 	Concurrent  int           // attempts under way at once, of all actions
 	PerKind     int           // and of one action, where KindLimit says nothing
 	Recent      int           // ended runs kept for listing
@@ -122,7 +131,7 @@ type Config struct {
 // DefaultConfig has the bounds that suit one machine.
 func DefaultConfig() Config {
 	return Config{
-		Pending: 10_000, Concurrent: 1024, PerKind: 1024, Recent: 1000,
+		Pending: 10_000, Near: 64, Far: 1_000_000, Concurrent: 1024, PerKind: 1024, Recent: 1000,
 		DeadDetails: 1000, DeadIndex: 100_000,
 		OutputBytes: 256 << 10, LoopItems: 1000, Interrupted: 5,
 		AlwaysTime: time.Minute,
@@ -139,7 +148,7 @@ func (c Config) Validate() error {
 		name string
 		n    int
 	}{
-		{"pending", c.Pending}, {"concurrent", c.Concurrent}, {"per_kind", c.PerKind},
+		{"pending", c.Pending}, {"near", c.Near}, {"far", c.Far}, {"concurrent", c.Concurrent}, {"per_kind", c.PerKind},
 		{"recent", c.Recent}, {"dead_details", c.DeadDetails}, {"dead_index", c.DeadIndex},
 		{"output_bytes", c.OutputBytes}, {"loop_items", c.LoopItems}, {"interrupted", c.Interrupted},
 	} {
@@ -161,9 +170,10 @@ type Worker struct {
 	cfg Config
 	log *slog.Logger
 
-	room  chan struct{}            // one for each open run
-	slots chan struct{}            // one for each attempt under way
-	kinds map[string]chan struct{} // the same by action
+	room    chan struct{}            // one for each open run in memory
+	farRoom chan struct{}            // one for each run of far
+	slots   chan struct{}            // one for each attempt under way
+	kinds   map[string]chan struct{} // the same by action
 
 	stop chan struct{} // closed by Drain: nothing new begins
 	// base is the parent of every attempt; Drain cancels it at its limit. It
@@ -180,6 +190,7 @@ type Worker struct {
 	through  record.Position // of log.events: what they decide
 	open     map[string]*item
 	lanes    map[string]*lane
+	far      farRuns
 	dead     deadLetters
 	recent   ring
 
@@ -207,11 +218,12 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, log: cfg.Log,
-		room:  make(chan struct{}, cfg.Pending),
-		slots: make(chan struct{}, cfg.Concurrent),
-		kinds: map[string]chan struct{}{},
-		stop:  make(chan struct{}),
-		open:  map[string]*item{}, lanes: map[string]*lane{},
+		room:    make(chan struct{}, cfg.Pending),
+		farRoom: make(chan struct{}, cfg.Far),
+		slots:   make(chan struct{}, cfg.Concurrent),
+		kinds:   map[string]chan struct{}{},
+		stop:    make(chan struct{}),
+		open:    map[string]*item{}, lanes: map[string]*lane{},
 	}
 	for _, spec := range cfg.Actions.Specs() {
 		n := cfg.PerKind
@@ -273,7 +285,7 @@ func (w *Worker) decision(at record.Position, d *record.Decision) error {
 	g := &group{}
 	g.open.Store(int32(len(d.Runs)))
 	for i := range d.Runs {
-		it := &item{start: &d.Runs[i], dec: d, at: at, order: at, group: g, st: &run.State{}}
+		it := &item{start: &d.Runs[i], dec: d, at: at, order: at, nth: i, group: g, st: &run.State{}}
 		if old && !w.fromBacklog(it) {
 			g.open.Add(-1)
 			continue
@@ -288,11 +300,11 @@ func (w *Worker) decision(at record.Position, d *record.Decision) error {
 	return nil
 }
 
-// admit waits for room and gives the run its place behind its device's others.
+// admit takes a run that was decided, once, and gives it its place behind its device's others.
 func (w *Worker) admit(it *item) error {
 	w.mu.Lock()
 	_, twice := w.open[it.start.Run]
-	twice = twice || w.dead.get(it.start.Run) != nil || w.recent.has(it.start.Run)
+	twice = twice || w.far.has(it.start.Run) || w.dead.get(it.start.Run) != nil || w.recent.has(it.start.Run)
 	w.mu.Unlock()
 	if twice {
 		it.group.open.Add(-1)
@@ -303,13 +315,7 @@ func (w *Worker) admit(it *item) error {
 		return ErrStopped
 	default:
 	}
-	select {
-	case w.room <- struct{}{}:
-	case <-w.stop:
-		return ErrStopped
-	}
-	w.enqueue(it)
-	return nil
+	return w.place(it)
 }
 
 // ruleOf finds a run's rule, nil where it is not loaded any more.
@@ -320,22 +326,35 @@ func (w *Worker) ruleOf(it *item) *rule.Rule {
 	return nil
 }
 
-// enqueue puts an admitted run in its lane, and starts the lane if it is new.
-func (w *Worker) enqueue(it *item) {
-	it.acked = make(chan struct{})
+// place gives a run its place behind its device's others, in memory or by name.
+// It waits until there is room.
+func (w *Worker) place(it *item) error {
 	it.rule = w.ruleOf(it)
 	if it.group == nil {
 		it.group = &group{}
 		it.group.open.Store(1)
-		if it.st.Gen > 0 || it.requeue != nil {
-			it.group.open.Store(2) // its event was told as done when the run failed
-		}
 	}
 	key := it.start.Device
 	if key == "" || it.rule != nil && it.rule.Lock == "none" {
 		// A name that no device has: such a run waits for nobody.
 		key = "\x00" + it.start.Run
 	}
+	if done, err := w.placeFar(key, it); done || err != nil {
+		return err
+	}
+	select {
+	case w.room <- struct{}{}:
+	case <-w.stop:
+		return ErrStopped
+	}
+	w.enqueue(key, it)
+	return nil
+}
+
+// enqueue puts a run that has room in its lane, and starts the lane if it is
+// new.
+func (w *Worker) enqueue(key string, it *item) {
+	it.acked = make(chan struct{})
 	w.mu.Lock()
 	w.dead.remove(it.start.Run)
 	w.open[it.start.Run] = it
@@ -400,6 +419,8 @@ type Depths struct {
 	InDoubt  int
 	Room     int // how many open runs fit at all
 	Unlisted int // dead letters and runs in doubt that only the log holds
+	Far      int // open runs that are in memory by name only
+	FarRoom  int // how many of these fit at all
 }
 
 // Depths counts. It is cheap enough for every scrape.
@@ -407,8 +428,9 @@ func (w *Worker) Depths() Depths {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return Depths{
-		Open: len(w.open), Running: int(w.running.Load()), Waiting: int(w.waiting.Load()),
+		Open: len(w.open) + len(w.far.at), Running: int(w.running.Load()), Waiting: int(w.waiting.Load()),
 		Dead: w.dead.failed, InDoubt: w.dead.doubt, Room: cap(w.room), Unlisted: w.dead.unlisted,
+		Far: len(w.far.at), FarRoom: cap(w.farRoom),
 	}
 }
 
@@ -422,6 +444,9 @@ func (w *Worker) Versions() map[RuleVersion]int {
 	out := map[RuleVersion]int{}
 	for _, it := range w.open {
 		out[RuleVersion{it.start.Rule, it.start.RuleVersion}]++
+	}
+	for v, kind := range w.far.kinds {
+		out[v] += kind.n
 	}
 	for _, d := range w.dead.byID {
 		out[RuleVersion{d.start.Rule, d.start.RuleVersion}]++
