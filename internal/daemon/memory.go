@@ -14,6 +14,12 @@ import (
 // them; without a limit they add up to hundreds of megabytes under load.
 const baseMemory = 160 << 20
 
+// idleMemory is the same when nothing has been collected for quietTicks.
+const (
+	idleMemory = 72 << 20
+	quietTicks = 10
+)
+
 // gcPercent trades memory that the limit allows anyway for half the collector's
 // work under load.
 const gcPercent = 300
@@ -32,7 +38,8 @@ func limitMemory(ctx context.Context) {
 	go func() {
 		t := time.NewTicker(500 * time.Millisecond)
 		defer t.Stop()
-		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+		cycles, quiet := uint64(0), 0
 		for {
 			select {
 			case <-ctx.Done():
@@ -40,8 +47,16 @@ func limitMemory(ctx context.Context) {
 			case <-t.C:
 			}
 			metrics.Read(sample)
-			live := int64(sample[0].Value.Uint64())
-			debug.SetMemoryLimit(max(baseMemory, live+live/4+40<<20))
+			live, now := int64(sample[0].Value.Uint64()), sample[1].Value.Uint64()
+			if quiet++; now != cycles {
+				cycles, quiet = now, 0
+			}
+			limit := max(baseMemory, live+live/4+40<<20)
+			if quiet >= quietTicks {
+				// Nothing much happens: what the last burst needed goes back.
+				limit = max(idleMemory, live+live/8+16<<20)
+			}
+			debug.SetMemoryLimit(limit)
 		}
 	}()
 }
