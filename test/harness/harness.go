@@ -54,6 +54,7 @@ type Server struct {
 	exit              error
 	out               *lockedBuffer
 	Wrap              []string // command in front of the binary, as strace
+	Args              []string // more flags of serve
 	Env               []string
 }
 
@@ -112,6 +113,7 @@ func FreePort(t testing.TB, network string) string {
 func (s *Server) Start() {
 	s.t.Helper()
 	args := append(append([]string{}, s.Wrap...), Binary(s.t), "serve", "--config", s.Config, "--data", s.Data)
+	args = append(args, s.Args...)
 	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.Env = append(os.Environ(), s.Env...)
