@@ -97,3 +97,43 @@ func processor() string {
 	}
 	return runtime.GOARCH
 }
+
+// usage is processor time: of the whole machine, and of this program with its
+// children that have ended.
+type usage struct{ machine, ours, stolen time.Duration }
+
+func used() usage {
+	var u usage
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var r unix.Rusage
+		if unix.Getrusage(who, &r) == nil {
+			u.ours += time.Duration(r.Utime.Nano() + r.Stime.Nano())
+		}
+	}
+	f := strings.Fields(firstLine("/proc/stat"))
+	for i, name := range []string{"cpu", "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"} {
+		var ticks int64
+		if i >= len(f) || i == 0 {
+			continue
+		}
+		_, _ = fmt.Sscan(f[i], &ticks)
+		switch d := time.Duration(ticks) * 10 * time.Millisecond; name {
+		case "idle", "iowait":
+		case "steal":
+			u.stolen += d
+		default:
+			u.machine += d
+		}
+	}
+	return u
+}
+
+// others says how much of the machine others had meanwhile: what is above a few
+// percent makes figures low and ratios unsure.
+func (before usage) others(took time.Duration) string {
+	now := used()
+	all := took.Seconds() * float64(runtime.NumCPU())
+	percent := func(d time.Duration) float64 { return max(0, 100*d.Seconds()/all) }
+	return fmt.Sprintf("other processes had %.0f %% of the cores, the hypervisor %.0f %%",
+		percent(now.machine-before.machine-(now.ours-before.ours)), percent(now.stolen-before.stolen))
+}

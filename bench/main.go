@@ -136,7 +136,7 @@ func (b *bench) measure(ctx context.Context, which *regexp.Regexp) error {
 			continue
 		}
 		fmt.Printf("### %s (%s)\n\n", it.title, it.name)
-		t := time.Now()
+		t, usage := time.Now(), used()
 		rows, err := it.run(ctx, b)
 		fmt.Print(table(rows))
 		for _, r := range rows {
@@ -151,7 +151,7 @@ func (b *bench) measure(ctx context.Context, which *regexp.Regexp) error {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", it.name, err))
 			fmt.Printf("\nFAILED: %v\n", err)
 		}
-		fmt.Printf("\n(%.0f s, load average %s)\n\n", time.Since(t).Seconds(), loadAverage())
+		fmt.Printf("\n(%.0f s; %s)\n\n", time.Since(t).Seconds(), usage.others(time.Since(t)))
 	}
 	fmt.Printf("%d goals met, %d not, in %.0f s\n", met, missed, time.Since(begun).Seconds())
 	return errors.Join(failed, ctx.Err())

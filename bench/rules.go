@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -55,6 +57,21 @@ func ruleMatching(ctx context.Context, b *bench) ([]row, error) {
 			r = r.want("≤ 2 × 10 rules", v <= 2*ns(10))
 		}
 		rows = append(rows, r)
+	}
+	return b.conditions(ctx, rows)
+}
+
+// conditions is what one condition costs that no index can answer.
+func (b *bench) conditions(ctx context.Context, rows []row) ([]row, error) {
+	res, err := goBench(ctx, "^BenchmarkCondition$", b.seconds(1).String(), "internal/rule")
+	if err != nil {
+		return rows, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(res)) {
+		text := strings.ReplaceAll(strings.TrimPrefix(name, "Condition/"), "_", " ")
+		v := 1e9 / res[name]["ns/op"]
+		rows = append(rows, row{what: "without the index: " + strings.ReplaceAll(text, "|", "\\|"), figure: rate(v, "evaluations") + " and core"}.
+			want("≥ 1,000,000/s and core", v >= 1e6))
 	}
 	return rows, nil
 }

@@ -73,7 +73,7 @@ func floodOne(ctx context.Context, addr string, kinds []string, next, n int) err
 const tcpConns = 4
 
 func syslogTCP(ctx context.Context, b *bench) ([]row, error) {
-	n := b.pick(2_000_000, 40_000)
+	n := b.pick(1_500_000, 40_000)
 	rows, mine, err := signalboxTCP(ctx, b, n)
 	if err != nil {
 		return rows, err
@@ -81,7 +81,7 @@ func syslogTCP(ctx context.Context, b *bench) ([]row, error) {
 	for _, durable := range []bool{false, true} {
 		m := n
 		if durable {
-			m = b.pick(40_000, 2000)
+			m = b.pick(15_000, 2000)
 		}
 		r, v, err := rsyslogTCP(ctx, b, durable, m)
 		if err != nil {
