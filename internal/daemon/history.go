@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (h history) list(ctx context.Context, q api.EventQuery, yield func(*api.Ent
 		if !q.Since.IsZero() {
 			return h.log.ReadSince(ctx, q.Since, both, fn)
 		}
-		return h.log.Read(ctx, record.Position{Seq: begin}, both, fn)
+		return h.log.Read(ctx, before(begin), both, fn)
 	}
 	switch {
 	case q.Follow && s.end < st.First: // an empty log
@@ -66,7 +67,7 @@ func (h history) list(ctx context.Context, q api.EventQuery, yield func(*api.Ent
 	}
 	until := record.Position{Seq: s.end}
 	if q.Since.IsZero() {
-		err = h.log.Range(ctx, record.Position{Seq: begin}, until, both, fn)
+		err = h.log.Range(ctx, before(begin), until, both, fn)
 	} else {
 		err = h.log.RangeSince(ctx, q.Since, until, both, fn)
 	}
@@ -130,6 +131,14 @@ func (h history) begin(ctx context.Context, st eventlog.State, q api.EventQuery)
 		return nil
 	})
 	return at, err
+}
+
+// before is the position after which a batch begins.
+func before(seq uint64) record.Position {
+	if seq <= 1 {
+		return record.Position{}
+	}
+	return record.Position{Seq: seq - 1, Index: math.MaxUint32}
 }
 
 func eventOf(r *record.Record) (*event.Event, bool) {

@@ -133,7 +133,7 @@ func (a archive) Run(ctx context.Context, id string, decided record.Position) (*
 	}
 	from := trigger
 	if !decided.IsZero() {
-		from = record.Position{Seq: decided.Seq}
+		from = before(decided.Seq)
 	}
 	st, err := a.log.State(ctx)
 	if err != nil {

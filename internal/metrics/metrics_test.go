@@ -1,0 +1,57 @@
+package metrics
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func scrape(s *Set) string {
+	rec := httptest.NewRecorder()
+	s.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	return rec.Body.String()
+}
+
+// Senders choose event types, sources and addresses: they must not be able to
+// make a million series, nor to break the page.
+func TestLabelsAreBounded(t *testing.T) {
+	s := New()
+	for i := range 5000 {
+		s.Event(fmt.Sprintf("made_up_%d", i), "unmatched")
+		s.Unparsed(fmt.Sprintf("source-%d", i), fmt.Sprintf("192.0.2.%d-%d", i%256, i))
+		s.Processed(fmt.Sprintf("made_up_%d", i), time.Millisecond)
+		s.Run(fmt.Sprintf("rule-%d", i), "succeeded")
+	}
+	s.Event("bad \xff utf-8 \"quote\n", "unmatched")
+	s.Event(strings.Repeat("long", 100), "unmatched")
+	page := scrape(s)
+	for name, most := range map[string]int{
+		"signalbox_events_total{":                   257,
+		"signalbox_event_processing_seconds_count{": 257,
+		"signalbox_source_unparsed_total{":          129 * 257,
+		"signalbox_runs_total{":                     2049,
+	} {
+		if n := strings.Count(page, name); n == 0 || n > most {
+			t.Errorf("%s has %d series, want at most %d", name, n, most)
+		}
+	}
+	if !strings.Contains(page, `event_type="other"`) {
+		t.Error("what is beyond the bound is not counted as other")
+	}
+}
+
+func TestADuplicateIsCountedTwice(t *testing.T) {
+	s := New()
+	s.Event("interface_down", "duplicate")
+	page := scrape(s)
+	for _, want := range []string{
+		`signalbox_events_total{event_type="interface_down",status="duplicate"} 1`,
+		`signalbox_duplicates_total{event_type="interface_down"} 1`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+}
