@@ -282,6 +282,10 @@ func (a *app) printJSON(v any) error {
 func (a *app) reloadCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "reload", Short: "Load rules, inventory and mappings again", Args: cobra.NoArgs,
+		Long: `Loads rules, inventory, mappings and event types again, as SIGHUP and a change of
+a file do. If they have mistakes all of these are shown, the running ones are kept,
+and it exits 1.`,
+		Example: "  signalbox check && signalbox reload",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
