@@ -25,6 +25,9 @@ import (
 const (
 	TokenFile   = "api.token"
 	AddressFile = "api.address"
+	// CertFile is the server's certificate, where it speaks TLS: the command
+	// line on this machine trusts it and no other.
+	CertFile = "api.pem"
 )
 
 var (
@@ -218,7 +221,15 @@ func local(r *http.Request) bool {
 		return false
 	}
 	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() && r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == ""
+	if ip == nil || !ip.IsLoopback() {
+		return false
+	}
+	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		if r.Header.Get(h) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Fail answers with a problem of RFC 9457.

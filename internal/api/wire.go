@@ -19,7 +19,19 @@ type Entry struct {
 	Reason   string      `json:"reason,omitempty"`
 	Of       event.ID    `json:"of,omitempty"` // duplicate: the event that it repeats
 	Runs     []string    `json:"runs,omitempty"`
+	Notes    []Note      `json:"notes,omitempty"` // rules that took part and started nothing
 	Event    event.Event `json:"event"`
+}
+
+// Note says what a rule did other than start a run: its own window held the
+// event back (duplicate), it is in shadow mode, the chain of runs was stopped
+// (loop), or its condition has no answer (error), as where an attribute is
+// absent.
+type Note struct {
+	Rule    string   `json:"rule"`
+	Outcome string   `json:"outcome"`
+	Detail  string   `json:"detail,omitempty"`
+	Of      event.ID `json:"of,omitempty"`
 }
 
 // Status is how the process is.

@@ -113,6 +113,9 @@ func (a *app) printEntry(line []byte) error {
 	for _, r := range e.Runs {
 		note += " → " + r
 	}
+	for _, n := range e.Notes {
+		note += " [" + n.Rule + ": " + n.Outcome + ", " + n.Detail + "]"
+	}
 	_, err := fmt.Fprintf(a.out, "%s  %-10s %-24s %-28s %s  %s\n", e.LogTime.Local().Format("2006-01-02 15:04:05.000"),
 		e.Status, clean(ev.Type), clean(where), clean(string(ev.ID)), clean(note))
 	return err

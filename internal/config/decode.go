@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/agnivade/levenshtein"
 	"go.yaml.in/yaml/v4"
@@ -143,6 +144,14 @@ func (d *decoder) keys(n *yaml.Node, t reflect.Type, at string) {
 	if t == nodeType || reflect.PointerTo(t).Implements(textType) || reflect.PointerTo(t).Implements(yamlType) {
 		return
 	}
+	switch {
+	case t == durationType:
+		d.days(n)
+		return
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
+		d.bytes(n)
+		return
+	}
 	switch t.Kind() {
 	case reflect.Struct:
 		d.structKeys(n, t, at)
@@ -159,6 +168,36 @@ func (d *decoder) keys(n *yaml.Node, t reflect.Type, at string) {
 			}
 		}
 	}
+}
+
+var durationType = reflect.TypeOf(time.Duration(0))
+
+// days lets a plain time.Duration be written with days.
+func (d *decoder) days(n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "d") {
+		return
+	}
+	v, err := ParseDuration(n.Value)
+	if err != nil {
+		d.add(n, "%v", err)
+		return
+	}
+	n.Value = v.String()
+}
+
+var sizeText = regexp.MustCompile(`\A\d+ *([KMGT]i?)?B\z`)
+
+// bytes lets a plain number of bytes be written as a size.
+func (d *decoder) bytes(n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode || !sizeText.MatchString(n.Value) {
+		return
+	}
+	var s Size
+	if err := s.UnmarshalText([]byte(n.Value)); err != nil {
+		d.add(n, "%v", err)
+		return
+	}
+	n.Value, n.Tag = fmt.Sprint(int64(s)), "!!int"
 }
 
 func (d *decoder) structKeys(n *yaml.Node, t reflect.Type, at string) {

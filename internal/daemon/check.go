@@ -69,6 +69,12 @@ func Check(path string) (*Report, error) {
 	if loaded == nil {
 		return nil, all
 	}
+	if t := cfg.HTTP.TLS; t.Cert != "" {
+		if _, err := serverTLS(cfg.Resolve(t.Cert), cfg.Resolve(t.Key), cfg.Resolve(t.ClientCA)); err != nil {
+			// A warning: files are often checked where the keys are not.
+			loaded.Warnings = append(loaded.Warnings, cfg.Path+": warning: http.tls: "+err.Error())
+		}
+	}
 	add(loaded.CheckExamples())
 	r := &Report{Rules: len(loaded.Set.Rules), Devices: loaded.Inventory.Len(), Sources: len(cfg.Sources), Warnings: loaded.Warnings}
 	r.Mappings, r.Examples = loaded.Normalizer.Counts()

@@ -252,6 +252,9 @@ func (s *scan) decided(w *waitingEntry, d *record.Decision) error {
 		for _, r := range d.Runs {
 			w.entry.Runs = append(w.entry.Runs, r.Run)
 		}
+		for _, n := range d.Notes {
+			w.entry.Notes = append(w.entry.Notes, api.Note{Rule: n.Rule, Outcome: n.Outcome, Detail: n.Detail, Of: n.Of})
+		}
 	}
 	if s.q.Status != "" && s.q.Status != w.entry.Status {
 		return nil

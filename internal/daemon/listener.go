@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -54,16 +56,29 @@ func serverTLS(cert, key, clientCA string) (*tls.Config, error) {
 	if clientCA == "" {
 		return tc, nil
 	}
-	pem, err := os.ReadFile(clientCA)
+	authorities, err := os.ReadFile(clientCA)
 	if err != nil {
 		return nil, err
 	}
 	tc.ClientCAs = x509.NewCertPool()
-	if !tc.ClientCAs.AppendCertsFromPEM(pem) {
+	if !tc.ClientCAs.AppendCertsFromPEM(authorities) {
 		return nil, fmt.Errorf("client_ca: %s holds no certificate", clientCA)
 	}
 	tc.ClientAuth = tls.VerifyClientCertIfGiven
 	return tc, nil
+}
+
+// publishCert writes the certificate for the command line, or takes an old one
+// away.
+func (l *listener) publishCert(path string) error {
+	if !l.tls {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	leaf := l.server.TLSConfig.Certificates[0].Certificate[0]
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf}), 0o600)
 }
 
 func (l *listener) addr() string { return l.ln.Addr().String() }

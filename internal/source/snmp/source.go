@@ -67,7 +67,7 @@ func New(env source.Env, cfg Config) (source.Source, error) {
 			return nil, fmt.Errorf("source %s: mibs: %w", env.Name, err)
 		}
 		for _, p := range problems {
-			s.log.Warn("mib file not used in full", "source", env.Name, "problem", p)
+			s.log.Warn("mib file not used in full", "problem", p)
 		}
 		s.names = names
 	}
@@ -141,7 +141,7 @@ func (s *Source) listen(ctx context.Context) (socks []*net.UDPConn, err error) {
 		sock := pc.(*net.UDPConn)
 		socks = append(socks, sock)
 		if err := prepare(sock, s.cfg.ReadBuffer); err != nil {
-			s.log.WarnContext(ctx, "socket option refused", "source", s.env.Name, "address", addr, "err", err)
+			s.log.WarnContext(ctx, "socket option refused", "address", addr, "err", err)
 		}
 		if s.env.Listening != nil {
 			s.env.Listening("udp", sock.LocalAddr().String())
@@ -313,5 +313,5 @@ func (s *Source) warn(kind, msg string, args ...any) {
 		return
 	}
 	w.last[kind] = now
-	s.log.Warn(msg, append([]any{"source", s.env.Name}, args...)...)
+	s.log.Warn(msg, args...)
 }
