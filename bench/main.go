@@ -37,7 +37,9 @@ var items = []item{
 	{"rules", "Rule matching", ruleMatching},
 	{"latency", "Event to action start", latency},
 	{"runs", "Durable runs through the whole chain", runs},
-	{"memory", "Memory", memory},
+	{"memory-idle", "Memory, idle", one(idleMemory)},
+	{"memory-keys", "Memory with a full dedup window", one(keysMemory)},
+	{"memory-load", "Memory under load, followed", one(loadedMemory)},
 }
 
 // bench is what all items share.
@@ -80,7 +82,7 @@ func main() {
 
 func run() error {
 	b := &bench{}
-	only := flag.String("run", "", "regular expression: which items (webhook, tcp, udp, traps, rabbitmq, appender, rules, latency, runs, memory)")
+	only := flag.String("run", "", "regular expression: which items (webhook, tcp, udp, traps, rabbitmq, appender, rules, latency, runs, memory-idle, memory-keys, memory-load)")
 	dir := flag.String("dir", os.TempDir(), "folder for the data: its disk is what is measured")
 	flag.BoolVar(&b.short, "short", false, "a smoke run of seconds: the figures mean nothing")
 	flag.StringVar(&b.bin, "bin", "", "the signalbox to measure; built where it is not given")

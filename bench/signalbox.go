@@ -128,6 +128,9 @@ func (s *server) settle(ctx context.Context, limit time.Duration) (l api.Ledger,
 		err := s.get(ctx, "/api/v1/ledger", &l)
 		return l.Pending == 0 && l.Open == 0, err
 	})
+	if err != nil {
+		err = fmt.Errorf("%w: %d undecided, %d runs open", err, l.Pending, l.Open)
+	}
 	return l, err
 }
 
