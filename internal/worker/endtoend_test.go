@@ -28,7 +28,7 @@ func TestEndToEndOverRestarts(t *testing.T) {
     lock: none
     do: [{log: {message: "run ${run.id}", level: debug}}]
 `, io.Discard)
-	h.cfg.Near, h.cfg.Pending, h.cfg.Recent = 2, 20, 10
+	h.cfg.Near, h.cfg.Pending, h.cfg.Recent, h.cfg.Slow = 2, 20, 10, 0
 	const lives, each, devices = 4, 150, 5
 	h.open()
 	n := 0

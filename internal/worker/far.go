@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"signalbox/internal/record"
 	"signalbox/internal/run"
 )
 
 // A device that does not answer for an hour may have thousands of runs queued,
-// and must not take the memory of all others. So of what queues behind the first
-// few runs of a lane only this is kept: which run, and where its decision is. The
-// lane reads the decisions again when it comes to them.
+// and must not take the memory of all others. So when memory is full, of what
+// queues on slow devices only this is kept: which run, and where its decision is.
+// The lane reads the decisions again when it comes to them.
 
 // farRun is a run that is in memory by name only.
 type farRun struct {
@@ -34,15 +35,21 @@ type farKind struct {
 // farRuns is what there is about the far runs of all lanes. It is guarded by
 // Worker.mu.
 type farRuns struct {
-	at    map[string]record.Position // of the decisions, by run
-	kinds map[RuleVersion]*farKind
+	at      map[string]record.Position // of the decisions, by run
+	kinds   map[RuleVersion]*farKind
+	batches [8]*record.Batch // the last that were read, while there are far runs
+	next    int
+	looked  time.Time // when runs were last looked for that can give way
 }
 
 func (f *farRuns) has(id string) bool { _, ok := f.at[id]; return ok }
 
 func (f *farRuns) add(l *lane, it *item) {
 	if f.at == nil {
-		f.at, f.kinds = map[string]record.Position{}, map[RuleVersion]*farKind{}
+		f.at = map[string]record.Position{}
+	}
+	if f.kinds == nil {
+		f.kinds = map[RuleVersion]*farKind{}
 	}
 	v := RuleVersion{it.start.Rule, it.start.RuleVersion}
 	kind := f.kinds[v]
@@ -79,37 +86,98 @@ func (f *farRuns) drop(l *lane, n int) {
 	}
 	if len(f.at) == 0 {
 		f.at = nil
+		clear(f.batches[:])
 	}
 }
 
-// near is how many runs of one device may be in memory: few once memory's bound
-// is half reached, so that many devices that do not answer cannot reach it.
-func (w *Worker) near() int {
-	if 2*len(w.room) >= cap(w.room) {
-		return 1
-	}
-	return w.cfg.Near
-}
+// evictEvery is the least time between two looks for runs that can give way.
+const evictEvery = 100 * time.Millisecond
 
-// placeFar keeps a run by name where its lane is long, and says whether it did.
-// Only what the log has whole can go: a run of which nothing was done yet, or
-// one that is cold anyway. One that was put back and is in memory stays there,
-// and comes before those that are far.
-func (w *Worker) placeFar(key string, it *item) (bool, error) {
-	fresh := it.dec != nil && it.requeue == nil && len(it.st.Steps) == 0 && it.st.Gen == 0
-	if w.cfg.Archive == nil || !fresh && it.dec != nil {
-		return false, nil
-	}
-	full := func() *lane {
-		if l := w.lanes[key]; l != nil && (len(l.far) > 0 || len(l.queue) >= w.near()) {
-			return l
+// takeRoom takes the right to have one more run in memory, and waits until there
+// is one. While there is none, what has queued behind others for long gives way.
+// That is by time and not by number: when all devices are quick and there is only
+// much to do, it is cheaper to leave the rest in the log.
+func (w *Worker) takeRoom() error {
+	for {
+		select {
+		case w.room <- struct{}{}:
+			return nil
+		case <-w.stop:
+			return ErrStopped
+		default:
 		}
-		return nil
+		w.evict()
+		t := time.NewTimer(evictEvery)
+		select {
+		case w.room <- struct{}{}:
+			t.Stop()
+			return nil
+		case <-w.stop:
+			t.Stop()
+			return ErrStopped
+		case <-t.C:
+		}
 	}
+}
+
+// evict takes the runs out of memory that queue on slow devices, except for the
+// next of each.
+func (w *Worker) evict() {
+	if w.cfg.Archive == nil {
+		return
+	}
+	now := w.cfg.Now()
 	w.mu.Lock()
-	long := full() != nil
-	w.mu.Unlock()
-	if !long {
+	defer w.mu.Unlock()
+	if now.Sub(w.far.looked) < min(evictEvery, w.cfg.Slow) {
+		return
+	}
+	w.far.looked = now
+	for _, l := range w.lanes {
+		if len(l.queue) > 1 && now.Sub(l.queue[0].queued) >= w.cfg.Slow {
+			w.evictLane(l)
+		}
+	}
+}
+
+// evictLane is called with mu held.
+func (w *Worker) evictLane(l *lane) {
+	behind := l.far
+	l.far = nil
+	kept := l.queue[:1]
+	for _, it := range l.queue[1:] {
+		if !it.canBeFar() || it.dec == nil || !tryTake(w.farRoom) {
+			kept = append(kept, it)
+			continue
+		}
+		delete(w.open, it.start.Run)
+		w.far.add(l, it)
+		<-w.room
+	}
+	clear(l.queue[len(kept):])
+	l.queue, l.far = kept, append(l.far, behind...)
+}
+
+func tryTake(c chan struct{}) bool {
+	select {
+	case c <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// canBeFar says whether the log has all of a run that did not start yet: nothing
+// was done of it, or it is cold anyway. One that was put back and is in memory
+// stays there, and comes before those that are far.
+func (it *item) canBeFar() bool {
+	return it.dec == nil || it.requeue == nil && len(it.st.Steps) == 0 && it.st.Gen == 0
+}
+
+// placeFar keeps a run by name where its lane has such runs already, since it
+// comes after them, and says whether it did.
+func (w *Worker) placeFar(key string, it *item) (bool, error) {
+	if !it.canBeFar() || !w.hasFar(key) {
 		return false, nil
 	}
 	select {
@@ -118,8 +186,8 @@ func (w *Worker) placeFar(key string, it *item) (bool, error) {
 		return false, ErrStopped
 	}
 	w.mu.Lock()
-	l := full()
-	if l == nil { // it got shorter meanwhile
+	l := w.lanes[key]
+	if l == nil || len(l.far) == 0 { // it got shorter meanwhile
 		w.mu.Unlock()
 		<-w.farRoom
 		return false, nil
@@ -131,27 +199,36 @@ func (w *Worker) placeFar(key string, it *item) (bool, error) {
 	return true, nil
 }
 
+func (w *Worker) hasFar(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.lanes[key]
+	return l != nil && len(l.far) > 0
+}
+
+// near is how many far runs of a device are read at once: few once memory's
+// bound is half reached.
+func (w *Worker) near() int {
+	if 2*len(w.room) >= cap(w.room) {
+		return 1
+	}
+	return w.cfg.Near
+}
+
 // fetch brings the next far runs of a lane into memory: one at least, for which
 // it waits until there is room. It says no when the worker is stopped.
 func (w *Worker) fetch(l *lane) bool {
-	select {
-	case w.room <- struct{}{}:
-	case <-w.stop:
+	if w.takeRoom() != nil {
 		return false
 	}
 	w.mu.Lock()
-	// Only this goroutine takes from the front; others add at the end.
+	// Only this goroutine takes from the front; with an empty queue others only
+	// add at the end.
 	next := slices.Clone(l.far[:min(len(l.far), w.near())])
 	w.mu.Unlock()
 	n := 1
-	for n < len(next) {
-		select {
-		case w.room <- struct{}{}:
-			n++
-			continue
-		default:
-		}
-		break
+	for n < len(next) && tryTake(w.room) {
+		n++
 	}
 	items := w.readFar(l, next[:n])
 	if items == nil {
@@ -159,7 +236,9 @@ func (w *Worker) fetch(l *lane) bool {
 	}
 	w.mu.Lock()
 	w.far.drop(l, n)
+	now := w.cfg.Now()
 	for _, it := range items {
+		it.queued = now
 		w.open[it.start.Run] = it
 	}
 	l.queue = append(l.queue, items...)
@@ -211,9 +290,22 @@ func decisionAt(b *record.Batch, at record.Position) *record.Decision {
 // readBatch reads the batch of a far run's decision. It keeps trying as warm
 // does; nil is a batch that the log does not have.
 func (w *Worker) readBatch(f *farRun) (*record.Batch, bool) {
+	// Devices that were slow at the same time have runs in the same batches.
+	w.mu.Lock()
+	for _, b := range w.far.batches {
+		if b != nil && b.Seq == f.at.Seq {
+			w.mu.Unlock()
+			return b, true
+		}
+	}
+	w.mu.Unlock()
 	for wait := againFirst; ; wait = min(2*wait, againMost) {
 		b, err := w.cfg.Archive.Batch(w.base, f.at.Seq)
 		if err == nil || errors.Is(err, ErrUnknownRun) {
+			w.mu.Lock()
+			w.far.batches[w.far.next%len(w.far.batches)] = b
+			w.far.next++
+			w.mu.Unlock()
 			return b, true
 		}
 		w.log.Error("runs cannot be read from the log; trying again", "run", f.id,

@@ -12,13 +12,14 @@ import (
 
 // item is one open run.
 type item struct {
-	start *record.RunStart
-	dec   *record.Decision // nil: cold, to be read from the archive before it starts
-	at    record.Position  // of the decision in the log
-	order record.Position  // of what opened it: the decision, or the command that put it back
-	nth   int              // of the decision's runs
-	group *group
-	rule  *rule.Rule // nil: no longer loaded
+	start  *record.RunStart
+	dec    *record.Decision // nil: cold, to be read from the archive before it starts
+	at     record.Position  // of the decision in the log
+	order  record.Position  // of what opened it: the decision, or the command that put it back
+	queued time.Time        // when it took its place in memory
+	nth    int              // of the decision's runs
+	group  *group
+	rule   *rule.Rule // nil: no longer loaded
 
 	// requeue is a command that puts the run back and is not journalled yet.
 	// It and dec are guarded by mu.

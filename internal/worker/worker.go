@@ -9,9 +9,9 @@
 //   - runs of one device happen in the order in which they were decided, one at
 //     a time;
 //   - every decided run exists exactly once, however often its decision is read;
-//   - a device that does not answer keeps no other waiting: of the runs that
-//     queue behind a few on one device only the names are kept, and what they
-//     are about is read from the log when it is their turn;
+//   - a device that does not answer keeps no other waiting: when memory
+//     is full, of the runs that queue on it only the names are kept, and what
+//     they are about is read from the log when it is their turn;
 //   - memory is bounded: when too many runs are open, Apply blocks, and the
 //     backlog stays in the log.
 //
@@ -115,8 +115,9 @@ type Config struct {
 	KindLimit map[string]int                    // attempts under way at once, by action; others: PerKind
 
 	Pending     int           // open runs in memory; Apply blocks above
-	Near        int           // and of one device; what queues behind is in memory by name only
-	Far         int           // runs in memory by name, about 250 bytes each; Apply blocks above
+	Slow        time.Duration // what queues on one device for longer gives way when memory is full: only its name is kept
+	Far         int           // runs in memory by name only, less than 300 bytes each; Apply blocks above
+	Near        int           // most of them that are read again at once for one device
 	Concurrent  int           // attempts under way at once, of all actions
 	PerKind     int           // and of one action, where KindLimit says nothing
 	Recent      int           // ended runs kept for listing
@@ -131,7 +132,7 @@ type Config struct {
 // DefaultConfig has the bounds that suit one machine.
 func DefaultConfig() Config {
 	return Config{
-		Pending: 10_000, Near: 64, Far: 1_000_000, Concurrent: 1024, PerKind: 1024, Recent: 1000,
+		Pending: 10_000, Slow: 10 * time.Second, Far: 1_000_000, Near: 64, Concurrent: 1024, PerKind: 1024, Recent: 1000,
 		DeadDetails: 1000, DeadIndex: 100_000,
 		OutputBytes: 256 << 10, LoopItems: 1000, Interrupted: 5,
 		AlwaysTime: time.Minute,
@@ -339,26 +340,33 @@ func (w *Worker) place(it *item) error {
 		// A name that no device has: such a run waits for nobody.
 		key = "\x00" + it.start.Run
 	}
-	if done, err := w.placeFar(key, it); done || err != nil {
-		return err
+	for {
+		if done, err := w.placeFar(key, it); done || err != nil {
+			return err
+		}
+		if err := w.takeRoom(); err != nil {
+			return err
+		}
+		if w.enqueue(key, it) {
+			return nil
+		}
+		<-w.room
 	}
-	select {
-	case w.room <- struct{}{}:
-	case <-w.stop:
-		return ErrStopped
-	}
-	w.enqueue(key, it)
-	return nil
 }
 
 // enqueue puts a run that has room in its lane, and starts the lane if it is
-// new.
-func (w *Worker) enqueue(key string, it *item) {
-	it.acked = make(chan struct{})
+// new. It says no where others of the lane have given way meanwhile: the run
+// comes after them.
+func (w *Worker) enqueue(key string, it *item) bool {
+	it.acked, it.queued = make(chan struct{}), w.cfg.Now()
 	w.mu.Lock()
+	l := w.lanes[key]
+	if l != nil && len(l.far) > 0 && it.canBeFar() {
+		w.mu.Unlock()
+		return false
+	}
 	w.dead.remove(it.start.Run)
 	w.open[it.start.Run] = it
-	l := w.lanes[key]
 	if l != nil {
 		l.queue = append(l.queue, it)
 		w.mu.Unlock()
@@ -369,6 +377,7 @@ func (w *Worker) enqueue(key string, it *item) {
 		w.mu.Unlock()
 	}
 	w.changed(it)
+	return true
 }
 
 // spawn starts a goroutine that Drain waits for, unless the worker has stopped.
