@@ -14,6 +14,7 @@ import (
 
 	"signalbox/internal/daemon"
 	"signalbox/internal/normalize"
+	"signalbox/internal/normalize/payload"
 )
 
 // mapped is one line of what `signalbox map` writes.
@@ -36,7 +37,8 @@ func (a *app) mapCmd() *cobra.Command {
 		Short: "Show what raw messages would become, without a server: how to write a mapping",
 		Long: `Reads raw messages, one a line, from FILE or standard input, and writes what each
 would become, one JSON object a line: type (null when nothing maps), device, data,
-mapping, and why not. For snmp a line is the hex of a message, a printed
+mapping, and why not. A webhook body that carries several events (a list, or what its
+mapping splits) gives a line for each. For snmp a line is the hex of a message, a printed
 notification as snmptrapd writes it with tabs between the variables, or JSON.
 A message with line breaks in it can be given as a JSON string.`,
 		Example: `  echo '<189>45: sw1: %LINK-3-UPDOWN: Interface Gi0/1, changed state to down' | signalbox map --source syslog
@@ -96,18 +98,22 @@ func (a *app) mapLines(in io.Reader, l *daemon.Loaded, tmpl normalize.Input) err
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		buf.Reset()
-		if err := enc.Encode(mapLine(l, tmpl, line)); err != nil {
-			return err
-		}
-		if _, err := w.Write(cleanJSON(buf.Bytes())); err != nil {
-			return err
+		for _, m := range mapLine(l, tmpl, line) {
+			buf.Reset()
+			if err := enc.Encode(m); err != nil {
+				return err
+			}
+			if _, err := w.Write(cleanJSON(buf.Bytes())); err != nil {
+				return err
+			}
 		}
 	}
 	return sc.Err()
 }
 
-func mapLine(l *daemon.Loaded, in normalize.Input, line string) mapped {
+// mapLine is what a line becomes: one event, or for a payload as many as a
+// source would make of it.
+func mapLine(l *daemon.Loaded, in normalize.Input, line string) []mapped {
 	in.Received = time.Now()
 	if line[0] == '"' {
 		var text string
@@ -119,10 +125,31 @@ func mapLine(l *daemon.Loaded, in normalize.Input, line string) mapped {
 	if in.Form == normalize.SNMP {
 		t, err := l.Names.ParseText(line)
 		if err != nil {
-			return mapped{WhyNot: err.Error()}
+			return []mapped{{WhyNot: err.Error()}}
 		}
 		in.Parsed = t
 	}
+	if in.Form != normalize.Payload {
+		return []mapped{mapOne(l, in)}
+	}
+	items, err := payload.Split(payload.Message{Body: in.Raw}, payload.Limits{EventBytes: len(in.Raw)})
+	if err == nil {
+		items, err = payload.Parts(items, payload.Limits{EventBytes: len(in.Raw)}, func(raw []byte) ([][]byte, error) {
+			return l.Normalizer.SplitPayload(in.Mapping, raw)
+		})
+	}
+	if err != nil {
+		return []mapped{mapOne(l, in)} // which says in the log's words what is wrong
+	}
+	out := make([]mapped, len(items))
+	for i, it := range items {
+		in.Raw, in.SenderID, in.TraceParent = it.Raw, it.SenderID, it.TraceParent
+		out[i] = mapOne(l, in)
+	}
+	return out
+}
+
+func mapOne(l *daemon.Loaded, in normalize.Input) mapped {
 	ex := l.Normalizer.Explain(in)
 	ev := &ex.Result.Event
 	m := mapped{Device: ev.Device, Interface: ev.Interface, Data: ev.Data, Mapping: ev.Mapping,

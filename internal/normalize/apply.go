@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"signalbox/internal/normalize/payload"
 	"signalbox/internal/schema"
 	"signalbox/internal/schema/scan"
 )
@@ -44,7 +45,9 @@ func (mp *mapping) apply(n *Normalizer, m *message, res *Result) (ok bool, why s
 			ev.Interface = clean(g.plain())
 		}
 	}
-	if mp.sender != nil && ev.SenderID == "" {
+	// What the element is called goes before what the message around it is
+	// called: that is new when a sender repeats itself.
+	if mp.sender != nil && (ev.SenderID == "" || mp.each != nil) {
 		if g := mp.sender.get(m); g.ok {
 			ev.SenderID = clean(g.plain())
 		}
@@ -59,6 +62,9 @@ func (mp *mapping) apply(n *Normalizer, m *message, res *Result) (ok bool, why s
 }
 
 func (mp *mapping) fits(m *message) (ok bool, why string) {
+	if mp.each != nil && !payload.HasList(m.body, mp.each) {
+		return false, "the message has no list " + mp.eachSrc + ", or an empty one"
+	}
 	switch {
 	case mp.matchOn != nil:
 		g := m.get(mp.matchOn)

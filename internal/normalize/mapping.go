@@ -34,6 +34,9 @@ type mapping struct {
 	reSlots  []int // regexp group → capture slot
 	slots    slots
 	when     [][]condition // any of, all of
+	each     []pathStep    // the list that is split, nil for none
+	eachSrc  string        // as written
+	redact   [][]pathStep
 
 	typ      *value
 	dev      *value
@@ -74,7 +77,7 @@ type fieldPlan struct {
 var fileKeys = []string{"form", "mappings"}
 
 var mappingKeys = []string{"name", "form", "tag", "app", "word", "key", "trap", "match", "match_on", "regexp", "when",
-	"type", "device", "interface", "time", "sender_id", "severity", "data", "examples"}
+	"each", "redact", "type", "device", "interface", "time", "sender_id", "severity", "data", "examples"}
 
 // mappings reads one file.
 func (r *reader) mappings(src []byte, cat *schema.Catalogue) (out []*mapping) {
@@ -143,6 +146,7 @@ func (r *reader) mapping(m *mapping, cat *schema.Catalogue) {
 		return
 	}
 	before := len(r.errs)
+	r.each(m, keys)
 	r.matching(m, keys)
 	if len(r.errs) > before {
 		return // what follows would only complain about missing captures

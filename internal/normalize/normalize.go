@@ -74,6 +74,7 @@ type Normalizer struct {
 	names    *trap.Names
 	layers   []*layer // the users' first
 	mappings []*mapping
+	bodies   map[string]bodyPlan // by what a source names as its mapping
 	pool     sync.Pool
 }
 
@@ -143,6 +144,7 @@ func New(o Options) (*Normalizer, error) {
 			n.mappings = append(n.mappings, set...)
 		}
 	}
+	n.bodies = bodyPlans(n.mappings)
 	return n, nil
 }
 

@@ -53,7 +53,11 @@ type pattern struct {
 }
 
 // slots numbers the capture names of one mapping.
-type slots struct{ names []string }
+type slots struct {
+	names []string
+	// each leads to the element that `each` stands for; nil without one.
+	each []pathStep
+}
 
 func (s *slots) find(name string) int {
 	for i, n := range s.names {

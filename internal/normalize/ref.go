@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 
+	"signalbox/internal/normalize/payload"
 	"signalbox/internal/schema/scan"
 )
 
@@ -37,11 +39,7 @@ type ref struct {
 	path []pathStep
 }
 
-// pathStep is one step of a JSON path: a name, or an index where name is "".
-type pathStep struct {
-	name  string
-	index int
-}
+type pathStep = payload.Step
 
 var msgParts = []string{"hostname", "app_name", "proc_id", "msg_id", "tag", "text", "content", "node", "format",
 	"severity", "facility", "sequence"}
@@ -58,6 +56,14 @@ func compileRef(src string, form Form, s *slots) (ref, error) {
 		var err error
 		r.kind = refPath
 		r.path, err = compilePath(src)
+		return r, err
+	}
+	if isEach(src) && s.find(src) < 0 {
+		if form != Payload || s.each == nil {
+			return r, fmt.Errorf("%q: the mapping does not say with `each:` which list it goes through", src)
+		}
+		rest, err := compilePath("$" + strings.TrimPrefix(src, eachPart))
+		r.kind, r.path = refPath, append(slices.Clip(s.each), rest...)
 		return r, err
 	}
 	if src == "peer" {
@@ -77,6 +83,14 @@ func compileRef(src string, form Form, s *slots) (ref, error) {
 	}
 	r.name = name
 	return r, r.compileDotted(space, form)
+}
+
+// eachPart is the name of the element that the message was split by.
+const eachPart = "each"
+
+func isEach(src string) bool {
+	rest, ok := strings.CutPrefix(src, eachPart)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 func (r *ref) compileDotted(space string, form Form) error {
@@ -112,7 +126,7 @@ func (r *ref) compileDotted(space string, form Form) error {
 			return oneOf("part of a variable", sub, varbindParts)
 		}
 	default:
-		return fmt.Errorf("no part %q%s", r.src, suggest(space, []string{"msg", "sd", "kv", "csv", "vb", "trap", "header"}))
+		return fmt.Errorf("no part %q%s", r.src, suggest(space, []string{"msg", "sd", "kv", "csv", "vb", "trap", "header", eachPart}))
 	}
 	return nil
 }
@@ -146,7 +160,7 @@ func compilePath(src string) ([]pathStep, error) {
 			if end < 0 {
 				return nil, fmt.Errorf("%q: [' has no ']", src)
 			}
-			out = append(out, pathStep{name: s[2:end]})
+			out = append(out, pathStep{Name: s[2:end]})
 			s = s[end+2:]
 		case s[0] == '[':
 			end := strings.IndexByte(s, ']')
@@ -157,7 +171,7 @@ func compilePath(src string) ([]pathStep, error) {
 			if err != nil || n < 0 {
 				return nil, fmt.Errorf("%q: an index is a number from 0 on, a name stands in quotes", src)
 			}
-			out = append(out, pathStep{index: n})
+			out = append(out, pathStep{Index: n})
 			s = s[end+1:]
 		case s[0] == '.':
 			end := strings.IndexAny(s[1:], ".[")
@@ -167,7 +181,7 @@ func compilePath(src string) ([]pathStep, error) {
 			if end == 0 {
 				return nil, fmt.Errorf("%q: a dot with no name after it", src)
 			}
-			out = append(out, pathStep{name: s[1 : 1+end]})
+			out = append(out, pathStep{Name: s[1 : 1+end]})
 			s = s[1+end:]
 		default:
 			return nil, fmt.Errorf("%q is no path: write $.name.name or $.name[0]", src)
@@ -180,9 +194,9 @@ func compilePath(src string) ([]pathStep, error) {
 func follow(doc []byte, path []pathStep) []byte {
 	for _, step := range path {
 		var found []byte
-		if step.name != "" {
+		if step.Name != "" {
 			for name, val := range scan.Members(doc) {
-				if scan.NameIs(name, step.name) {
+				if scan.NameIs(name, step.Name) {
 					found = val
 					break
 				}
@@ -190,7 +204,7 @@ func follow(doc []byte, path []pathStep) []byte {
 		} else {
 			i := 0
 			for val := range scan.Elements(doc) {
-				if i == step.index {
+				if i == step.Index {
 					found = val
 					break
 				}

@@ -17,7 +17,9 @@ import (
 const maxBodyDepth = 40
 
 func (n *Normalizer) payload(m *message, res *Result) {
-	m.body = scan.Trim(m.in.Raw)
+	raw := n.redacted(m.in.Mapping, m.in.Raw)
+	res.Event.Raw = raw
+	m.body = scan.Trim(raw)
 	res.Event.Type = "webhook"
 	if err := scan.Check(m.body, maxBodyDepth); err != nil {
 		res.Reject = "not valid JSON: " + err.Error()

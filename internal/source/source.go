@@ -82,6 +82,10 @@ type Env struct {
 	// MappingHeaders names the headers that a mapping reads: the source keeps
 	// them in Input.Meta. May be nil.
 	MappingHeaders func(mapping string) []string
+	// SplitPayload takes one JSON object apart where the mapping says that it
+	// carries several events; nil for one. The parts are events like any other,
+	// bounded by the source's limits. May be nil.
+	SplitPayload func(mapping string, raw []byte) ([][]byte, error)
 	// Secret resolves a reference to a secret.
 	Secret func(name string) (string, error)
 	// Dir is the folder of the configuration file: relative paths start there.

@@ -75,6 +75,9 @@ type Item struct {
 	TraceParent string
 	// CloudEvent says that Raw is a CloudEvent in structured mode.
 	CloudEvent bool
+	// Part numbers, from 1, the events that Parts made of one; 0 where the item
+	// is whole. SenderID names them all together.
+	Part int
 }
 
 // The classes of errors.

@@ -37,9 +37,7 @@ func (s *session) read(d amqp.Delivery) *message {
 		return m
 	}
 	received := time.Now()
-	items, err := payload.Split(payload.Message{
-		ContentType: d.ContentType, Attributes: attributes(d.Headers), Body: d.Body,
-	}, payload.Limits{Events: s.cfg.MaxEvents, EventBytes: s.cfg.MaxEvent})
+	items, err := s.split(&d)
 	if err != nil {
 		m.broken = err.Error()
 		if errors.Is(err, payload.ErrTooLarge) || len(d.Body) > s.cfg.MaxEvent || len(d.Body) == 0 {
@@ -57,7 +55,7 @@ func (s *session) read(d amqp.Delivery) *message {
 		in := normalize.Input{
 			Source: s.env.Name, Form: normalize.Payload, Mapping: s.cfg.Mapping,
 			Raw: it.Raw, Peer: s.peer, Received: received,
-			SenderID: senderID(it.SenderID, d.MessageId, i, len(items)), TraceParent: trace, Meta: meta,
+			SenderID: senderID(&it, d.MessageId, i, len(items)), TraceParent: trace, Meta: meta,
 		}
 		if it.TraceParent != "" {
 			in.TraceParent = it.TraceParent
@@ -67,13 +65,36 @@ func (s *session) read(d amqp.Delivery) *message {
 	return m
 }
 
+// split takes the body apart into events: those of its array, and of each those
+// that the mapping finds in it.
+func (s *session) split(d *amqp.Delivery) ([]payload.Item, error) {
+	limits := payload.Limits{Events: s.cfg.MaxEvents, EventBytes: s.cfg.MaxEvent}
+	whole, splits := limits, s.env.SplitPayload != nil && s.cfg.Mapping != ""
+	if splits {
+		whole.EventBytes = s.cfg.MaxBody // of its parts each is held to max_event
+	}
+	items, err := payload.Split(payload.Message{
+		ContentType: d.ContentType, Attributes: attributes(d.Headers), Body: d.Body,
+	}, whole)
+	if err != nil || !splits {
+		return items, err
+	}
+	return payload.Parts(items, limits, func(raw []byte) ([][]byte, error) {
+		return s.env.SplitPayload(s.cfg.Mapping, raw)
+	})
+}
+
 // senderID is a CloudEvent's own id, or the message's with the event's index:
-// the same message delivered again has the same events in the same places.
-func senderID(own, messageID string, i, n int) string {
-	id := own
-	if id == "" {
+// the same message delivered again has the same events in the same places. A
+// mapping that splits may know a better one.
+func senderID(it *payload.Item, messageID string, i, n int) string {
+	id := it.SenderID
+	switch {
+	case id != "" && it.Part > 0:
+		id += "/" + strconv.Itoa(it.Part)
+	case id == "" && messageID != "":
 		id = messageID
-		if id != "" && n > 1 {
+		if n > 1 {
 			id += "/" + strconv.Itoa(i)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"signalbox/internal/normalize/payload"
 	"signalbox/internal/secret"
 )
 
@@ -30,9 +31,13 @@ type headerCheck func(*http.Request) *refusal
 // the signature, or nil where there is nothing to claim.
 type bodyCheck func(r *http.Request, wire []byte, now time.Time) (*claim, *refusal)
 
+// eventCheck decides by what the events say, and takes the secret out of them.
+type eventCheck func([]payload.Item) *refusal
+
 type checks struct {
 	header []headerCheck
 	body   []bodyCheck
+	event  eventCheck // nil for none
 }
 
 func newChecks(c Config, realm string) (checks, error) {
@@ -72,6 +77,13 @@ func newChecks(c Config, realm string) (checks, error) {
 		}
 		out.body = append(out.body, v)
 	}
+	if a.BodySecret != nil {
+		want, err := digest(a.BodySecret.Secret)
+		if err != nil {
+			return out, fmt.Errorf("auth.body_secret.secret: %w", err)
+		}
+		out.event = bodySecret(a.BodySecret.Field, want)
+	}
 	return out, nil
 }
 
@@ -107,6 +119,26 @@ func basic(user, password [sha256.Size]byte, realm string) headerCheck {
 		u, p, ok := r.BasicAuth()
 		if sameDigest(u, user)&sameDigest(p, password) != 1 || !ok {
 			return no
+		}
+		return nil
+	}
+}
+
+// bodySecret asks for the secret in a field of every event. How long it takes
+// does not tell how much of a guess is right, nor which event's.
+func bodySecret(field string, want [sha256.Size]byte) eventCheck {
+	no := &refusal{status: http.StatusUnauthorized, detail: "every event must carry this source's secret"}
+	names, path := strings.Split(field, "."), payload.Dotted(field)
+	return func(items []payload.Item) *refusal {
+		same := 1
+		for i := range items {
+			same &= sameDigest(lookup(items[i].Raw, names), want)
+		}
+		if same != 1 || len(items) == 0 { // an empty list proves nothing
+			return no
+		}
+		for i := range items {
+			items[i].Raw = payload.Redact(items[i].Raw, path)
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,11 +58,12 @@ type Auth struct {
 	Bearer           secret.Ref        `yaml:"bearer"`
 	Basic            *Basic            `yaml:"basic"`
 	MTLS             *MTLS             `yaml:"mtls"`
+	BodySecret       *BodySecret       `yaml:"body_secret"`
 	None             bool              `yaml:"none"`
 }
 
 func (a Auth) isNone() bool {
-	return a.HMAC == nil && a.StandardWebhooks == nil && a.Bearer.IsZero() && a.Basic == nil && a.MTLS == nil
+	return a.HMAC == nil && a.StandardWebhooks == nil && a.Bearer.IsZero() && a.Basic == nil && a.MTLS == nil && a.BodySecret == nil
 }
 
 // HMAC is a signature over the body's bytes as they are on the wire, so before
@@ -100,6 +102,14 @@ type Basic struct {
 // carries one of Names as a DNS, URI, e-mail or IP name, or as its common name.
 type MTLS struct {
 	Names []string `yaml:"names"`
+}
+
+// BodySecret asks for a secret in a field of the event itself, as Meraki sends
+// its own. It is taken out before anything is kept. Unlike a signature it shows
+// the secret to whoever reads the request: use it over https only.
+type BodySecret struct {
+	Field  string     `yaml:"field"` // sharedSecret, or event.secret
+	Secret secret.Ref `yaml:"secret"`
 }
 
 // DefaultConfig is a source for the same machine, with the usual limits.
@@ -180,6 +190,14 @@ func (a Auth) check(bad func(string, ...any)) {
 		}
 		if s.Tolerance < 0 {
 			bad("auth.standard_webhooks.tolerance: %v must not be negative", s.Tolerance)
+		}
+	}
+	if b := a.BodySecret; b != nil {
+		if b.Field == "" || slices.Contains(strings.Split(b.Field, "."), "") {
+			bad("auth.body_secret.field: %q names no member of the event, for example sharedSecret", b.Field)
+		}
+		if b.Secret.IsZero() {
+			bad("auth.body_secret.secret: is empty, which would let everybody in")
 		}
 	}
 	if a.HMAC != nil {

@@ -17,6 +17,49 @@ import (
 // maxKept bounds a header value that is kept with an event, and a sender's id.
 const maxKept = 512
 
+// split takes a body apart into events: those of its array, and of each those
+// that the mapping finds in it. Before that every event must carry the secret,
+// where it is the body that does, and loses it there.
+func (s *Source) split(r *http.Request, body []byte, mem *lease) ([]payload.Item, *problem) {
+	limits := payload.Limits{Events: s.cfg.MaxEvents, EventBytes: s.cfg.MaxEvent}
+	whole := limits
+	if s.splits() {
+		whole.EventBytes = max(s.cfg.MaxBody, s.cfg.MaxInflated) // of its parts each is held to max_event
+	}
+	items, err := payload.Split(payload.Message{
+		ContentType: r.Header.Get("Content-Type"), Attributes: attributes(r.Header), Form: s.cfg.Form, Body: body,
+	}, whole)
+	if err != nil {
+		return nil, notUnderstood(err)
+	}
+	if s.checks.event != nil {
+		if no := s.checks.event(items); no != nil {
+			return nil, no.problem()
+		}
+	}
+	if !s.splits() {
+		return items, nil
+	}
+	items, err = payload.Parts(items, limits, func(raw []byte) ([][]byte, error) {
+		return s.env.SplitPayload(s.cfg.Mapping, raw)
+	})
+	if err != nil {
+		return nil, notUnderstood(err)
+	}
+	size := 0
+	for i := range items {
+		if items[i].Part > 0 {
+			size += len(items[i].Raw)
+		}
+	}
+	if !mem.grow(size) {
+		return nil, busy("too many bodies are being read")
+	}
+	return items, nil
+}
+
+func (s *Source) splits() bool { return s.env.SplitPayload != nil && s.cfg.Mapping != "" }
+
 // inputs makes what the log takes of the events of one request.
 func (s *Source) inputs(r *http.Request, name string, items []payload.Item, received time.Time) []normalize.Input {
 	trace := r.Header.Get("Traceparent")
@@ -57,13 +100,18 @@ func (s *Source) meta(h http.Header) map[string]string {
 
 // senderID is the event's own name where it has one (the configured field, a
 // CloudEvent's source and id), and else the request's with the event's index:
-// the same request sent again has the same events in the same places.
+// the same request sent again has the same events in the same places. A mapping
+// that splits may know a better one.
 func (s *Source) senderID(r *http.Request, it *payload.Item, i, n int) string {
+	own := it.SenderID
 	if s.idPath != nil {
-		return bounded(lookup(it.Raw, s.idPath))
+		own = lookup(it.Raw, s.idPath)
 	}
-	if it.SenderID != "" {
-		return bounded(it.SenderID)
+	if own != "" && it.Part > 0 {
+		own += "/" + strconv.Itoa(it.Part)
+	}
+	if own != "" || s.idPath != nil {
+		return bounded(own)
 	}
 	if s.idHead == "" {
 		return ""

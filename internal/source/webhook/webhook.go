@@ -21,7 +21,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"signalbox/internal/normalize"
-	"signalbox/internal/normalize/payload"
 	"signalbox/internal/source"
 )
 
@@ -192,12 +191,10 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request, mem *lease) ([]so
 			return nil, s.refuse(p)
 		}
 	}
-	items, err := payload.Split(payload.Message{
-		ContentType: r.Header.Get("Content-Type"), Attributes: attributes(r.Header), Form: s.cfg.Form, Body: body,
-	}, payload.Limits{Events: s.cfg.MaxEvents, EventBytes: s.cfg.MaxEvent})
-	if err != nil {
+	items, p := s.split(r, body, mem)
+	if p != nil {
 		release(claims)
-		return nil, s.refuse(notUnderstood(err))
+		return nil, s.refuse(p)
 	}
 	receipts, p := s.handOver(r.Context(), s.inputs(r, name, items, received))
 	if p != nil && p.receipts == nil {
