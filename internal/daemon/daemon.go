@@ -297,7 +297,10 @@ func (d *daemon) stop(limit time.Duration, stopFeeds, stopAll context.CancelFunc
 
 func (d *daemon) buildSources() error {
 	env := source.Env{Dir: d.cfg.Dir, Secret: d.secret,
-		MappingHeaders: func(m string) []string { return d.intake.Edge().Normalizer.Headers(m) }}
+		MappingHeaders: func(m string) []string { return d.intake.Edge().Normalizer.Headers(m) },
+		SplitPayload: func(m string, raw []byte) ([][]byte, error) {
+			return d.intake.Edge().Normalizer.SplitPayload(m, raw)
+		}}
 	if err := d.feeds.build(&d.cfg, plugins.Sources(d.opt.Data), env, d.api.Webhook); err != nil {
 		return err
 	}
