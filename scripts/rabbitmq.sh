@@ -2,6 +2,7 @@
 # A private RabbitMQ node for tests: its own name, ports, cookie and data below
 # a folder of its own, on loopback only, beside whatever else runs here.
 #
+#     rabbitmq.sh prepare [DIR]   makes DIR and chooses the ports, and starts nothing
 #     rabbitmq.sh start [DIR]     starts the node, and again after stop; waits until it is up
 #     rabbitmq.sh stop [DIR]      stops it; queues and messages stay in DIR
 #     rabbitmq.sh kill [DIR]      ends it at once, as a power cut would
@@ -156,6 +157,7 @@ stop() {
 }
 
 case $command in
+prepare) prepare ;;
 start) start ;;
 stop) stop ;;
 kill) stop KILL ;;

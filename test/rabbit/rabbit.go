@@ -26,21 +26,57 @@ func URL(t testing.TB) string {
 	if url := os.Getenv("SIGNALBOX_RABBITMQ_URL"); url != "" {
 		return url
 	}
-	dir := t.TempDir()
-	script := script(t)
-	if out, err := exec.Command(script, "start", dir).CombinedOutput(); err != nil {
+	n := New(t)
+	if n == nil {
+		return ""
+	}
+	n.Start()
+	return n.URL
+}
+
+// Node is a private broker, which a test may stop and start. It ends with the
+// test.
+type Node struct {
+	URL         string
+	t           testing.TB
+	script, dir string
+}
+
+// New prepares a node, which does not run yet, and gives nil where RabbitMQ is
+// not installed.
+func New(t testing.TB) *Node {
+	t.Helper()
+	n := &Node{t: t, script: script(t), dir: t.TempDir()}
+	if out, err := exec.Command(n.script, "prepare", n.dir).CombinedOutput(); err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exit.ExitCode() == notInstalled {
-			return ""
+			return nil
 		}
-		t.Fatalf("rabbitmq.sh start: %v\n%s", err, out)
+		t.Fatalf("rabbitmq.sh prepare: %v\n%s", err, out)
 	}
-	t.Cleanup(func() { _ = exec.Command(script, "clean", dir).Run() })
-	out, err := exec.Command(script, "url", dir).Output()
+	t.Cleanup(func() { _ = exec.Command(n.script, "clean", n.dir).Run() })
+	out, err := exec.Command(n.script, "url", n.dir).Output()
 	if err != nil {
 		t.Fatalf("rabbitmq.sh url: %v", err)
 	}
-	return strings.TrimSpace(string(out))
+	n.URL = strings.TrimSpace(string(out))
+	return n
+}
+
+// Stop ends the node; queues and messages stay.
+func (n *Node) Stop() { n.run("stop") }
+
+// Kill ends the node at once, as a power cut would.
+func (n *Node) Kill() { n.run("kill") }
+
+// Start starts the node, also again, and waits until it takes connections.
+func (n *Node) Start() { n.run("start") }
+
+func (n *Node) run(command string) {
+	n.t.Helper()
+	if out, err := exec.Command(n.script, command, n.dir).CombinedOutput(); err != nil {
+		n.t.Fatalf("rabbitmq.sh %s: %v\n%s", command, err, out)
+	}
 }
 
 func script(t testing.TB) string {
