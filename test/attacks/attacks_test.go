@@ -4,6 +4,7 @@ package attacks
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +21,17 @@ import (
 )
 
 const limit = 30 * time.Second
+
+// The binary under attack is a process of its own, so the race detector, for
+// which -short is, sees nothing of it.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("attacks are left out by -short")
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // post sends a request to a path of the server; headers are "Name: value".
 func post(t *testing.T, s *harness.Server, path, body string, headers ...string) (int, string) {
