@@ -192,7 +192,7 @@ func (t *thread) call(act action.Action, s *rule.Step, p *place, b *record.StepB
 	ctx := p.ctx
 	if s.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("the step's time of %s is up", s.Timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, s.Timeout, &timeUp{what: "the step's time of ", limit: s.Timeout})
 		defer cancel()
 	}
 	log := loggerFor(w.log, it, b, hide)

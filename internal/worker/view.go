@@ -247,7 +247,7 @@ type watchers struct {
 	id int
 }
 
-// Watch calls f with a run's view whenever the run changes, until stop is
+// Watch calls f with a run's view, without its steps, whenever the run changes, until stop is
 // called. f must not block: the run waits for it. The changes of one run come
 // in order.
 func (w *Worker) Watch(f func(RunView)) (stop func()) {
@@ -275,7 +275,7 @@ func (w *Worker) changed(it *item) {
 	if w.watch.n.Load() == 0 {
 		return
 	}
-	v := it.view(true)
+	v := it.view(false)
 	w.watch.mu.Lock()
 	defer w.watch.mu.Unlock()
 	for _, f := range w.watch.fs {

@@ -44,6 +44,9 @@ type thread struct {
 	// do meanwhile, so that it does the same however fast they are.
 	registers map[string]any
 	set       []string // names that it gave itself
+	// about is what expressions see of the run in attempt number attempt0.
+	about    map[string]any
+	attempt0 uint32
 }
 
 // place is where a step stands.
@@ -150,7 +153,7 @@ func (x *execution) walk(t *thread) (end, error) {
 	ctx, cancel := x.w.base, context.CancelFunc(func() {})
 	if x.rule.Timeout > 0 {
 		ctx, cancel = context.WithTimeoutCause(ctx, x.rule.Timeout,
-			fmt.Errorf("the rule's time of %s is up", x.rule.Timeout))
+			&timeUp{what: "the rule's time of ", limit: x.rule.Timeout})
 	}
 	defer cancel()
 	x.scope()
@@ -165,15 +168,19 @@ func (x *execution) scope() {
 	} else {
 		x.base = rule.Scope{Event: d.Event}
 	}
-	x.base.Rule = map[string]any{"name": x.rule.Name, "version": x.rule.Version}
+	x.base.Rule = x.w.names.of(x.rule)
 }
 
 // at makes the scope of one evaluation.
 func (t *thread) at(p *place, attempt uint32) *rule.Scope {
 	x := t.x
 	s := x.base
-	s.Run = map[string]any{"id": x.it.start.Run, "attempt": int64(attempt),
-		"replay": x.it.dec.Replay, "dry_run": x.it.dec.DryRun}
+	if t.about == nil || t.attempt0 != attempt {
+		t.attempt0 = attempt
+		t.about = map[string]any{"id": x.it.start.Run, "attempt": int64(attempt),
+			"replay": x.it.dec.Replay, "dry_run": x.it.dec.DryRun}
+	}
+	s.Run = t.about
 	s.Registers = t.registers
 	s.Item, s.HasItem = p.item, p.hasItem
 	return &s
@@ -275,7 +282,7 @@ func (t *thread) once(s *rule.Step, p place, path string) (end, error) {
 	}
 	if s.Timeout > 0 {
 		ctx, cancel := context.WithTimeoutCause(p.ctx, s.Timeout,
-			fmt.Errorf("the time of step %s, %s, is up", path, s.Timeout))
+			&timeUp{what: "the time of step " + path + ", ", limit: s.Timeout})
 		defer cancel()
 		p.ctx = ctx
 	}
@@ -358,7 +365,7 @@ func (t *thread) block(s *rule.Step, p place) (end, error) {
 	if p.ctx.Err() != nil {
 		// Cleaning up has its own time: it is needed most when time ran out.
 		ctx, cancel := context.WithTimeoutCause(t.x.w.base, t.x.w.cfg.AlwaysTime,
-			fmt.Errorf("the time for always steps, %s, is up", t.x.w.cfg.AlwaysTime))
+			&timeUp{what: "the time for always steps, ", limit: t.x.w.cfg.AlwaysTime})
 		defer cancel()
 		last.ctx = ctx
 	}

@@ -184,6 +184,7 @@ type Worker struct {
 	wg     sync.WaitGroup
 
 	watch watchers
+	names ruleNames
 
 	mu       sync.Mutex
 	live     bool            // Resume was called
