@@ -28,7 +28,7 @@ func (p *parser) header() {
 		if p.takeOrigin() {
 			continue
 		}
-		if !p.takeTime() && !p.takeUptime() && !p.takeCounter() && !p.takeNode() && !p.takeWord() {
+		if !p.takeTime() && !p.takeUptime() && !p.takeCounter() && !p.takeNode() && !p.takeTask() && !p.takeWord() {
 			return
 		}
 	}
@@ -131,6 +131,9 @@ func (p *parser) takeSequence(n int) {
 	if !p.m.HasSequence {
 		p.m.HasSequence = true
 		for _, c := range []byte(p.s[p.i : p.i+n-1]) {
+			if !isDigit(c) {
+				break // a second counter
+			}
 			p.m.Sequence = p.m.Sequence*10 + uint64(c-'0')
 		}
 	}
@@ -149,11 +152,17 @@ func (p *parser) takeOrigin() bool {
 	return ok
 }
 
-// sequenceLen is the length of "45:" at the start of s, or 0.
+// sequenceLen is the length of "45:" or, of two counters, "45 46:" at the start
+// of s, or 0.
 func sequenceLen(s string) int {
 	i := 0
 	for i < len(s) && i < 19 && isDigit(s[i]) {
 		i++
+	}
+	if i > 0 && i+1 < len(s) && s[i] == ' ' && isDigit(s[i+1]) {
+		for i++; i < len(s) && i < 2*19 && isDigit(s[i]); {
+			i++
+		}
 	}
 	if i == 0 || i >= len(s) || s[i] != ':' || i+1 < len(s) && s[i+1] != ' ' && s[i+1] != ':' && s[i+1] != '%' {
 		return 0
@@ -191,6 +200,38 @@ func nodeLen(s string) int {
 		}
 	}
 	return 0
+}
+
+// takeTask takes the task that AireOS puts before its time or its tag:
+// "*spamApTask1: Nov 24 10:00:00.123: %CAPWAP-3-..". It comes after the host.
+func (p *parser) takeTask() bool {
+	n := p.taskLen(p.s[p.i:])
+	if n == 0 {
+		return false
+	}
+	p.m.AppName, p.m.Format = p.s[p.i+1:p.i+n-1], CiscoIOS
+	p.i = spaces(p.s, p.i+n)
+	p.takeTime() // what follows a process is not asked for headers
+	return true
+}
+
+// taskLen is the length of "*spamApTask1:" at the start of s where a time or a
+// tag follows it, or 0.
+func (p *parser) taskLen(s string) int {
+	if s == "" || s[0] != '*' {
+		return 0
+	}
+	n := strings.Index(s[:min(len(s), 64)], ": ")
+	if n < 2 || !isName(s[1:n]) {
+		return 0
+	}
+	rest := strings.TrimLeft(s[n+2:], " ")
+	if !strings.HasPrefix(rest, "%") {
+		if _, k := p.timeAt(rest); k == 0 || !strings.HasPrefix(strings.TrimLeft(rest[k:], ": "), "%") {
+			return 0
+		}
+	}
+	return n + 1
 }
 
 // takeWord takes a host name or a process name. It returns false where the
@@ -331,7 +372,7 @@ func (p *parser) nextIsHeader(s string) bool {
 		// "host Aaa: 367: %AAA-4-..": the number follows a process.
 		return !p.sawHost || !strings.HasPrefix(strings.TrimLeft(s[n:], " "), "%")
 	}
-	if uptimeLen(s) > 0 || nodeLen(s) > 0 {
+	if uptimeLen(s) > 0 || nodeLen(s) > 0 || p.taskLen(s) > 0 {
 		return true
 	}
 	if s[0] == '*' || s[0] == '.' {

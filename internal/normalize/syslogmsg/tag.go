@@ -107,8 +107,7 @@ func (p *parser) percentTag(c string) {
 // farTag is how far into the text a tag is looked for.
 const farTag = 200
 
-// lateTag finds a tag of Cisco's form behind a header that is not understood:
-// AireOS writes "wlc1: *dot1xMsgTask: Nov 24 10:00:00.123: %DOT1X-3-..: ".
+// lateTag finds a tag of Cisco's form behind a header that is not understood.
 func (p *parser) lateTag(c string) {
 	i := strings.Index(c[:min(len(c), farTag)], ": %")
 	if i < 0 {
@@ -122,12 +121,6 @@ func (p *parser) lateTag(c string) {
 	m := &p.m
 	if m.Hostname == "" && !p.sawTime {
 		m.Hostname, m.AppName = m.AppName, ""
-	}
-	if j := strings.Index(c[:i], ": "); j > 0 && c[0] == '*' && m.AppName == "" {
-		m.AppName = c[1:j]
-		if st, k := scanTime(c[j+2:]); k > 0 && !p.sawTime {
-			p.setTime(&st)
-		}
 	}
 	p.percentTag(tail)
 	if m.Format == EOS {

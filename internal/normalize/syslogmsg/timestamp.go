@@ -217,6 +217,11 @@ func (st *stamp) scanZoneName(s string, i, j int) int {
 		k++
 	}
 	if k-j < 3 || k-j > 5 {
+		// "ET: %LINK"; without the tag behind it two letters may be a host.
+		if z, ok := zone(s[j:k]); ok && strings.HasPrefix(s[k:], ": %") {
+			st.offset, st.offset2, st.hasZone = z.seconds, z.other, true
+			return k
+		}
 		return i
 	}
 	// "UTC+07:30" is a name that IOS can be given.

@@ -34,5 +34,7 @@ var zones = map[string]offsets{
 	"MST": one(-7 * hour), "MDT": one(-6 * hour), "PST": one(-8 * hour), "PDT": one(-7 * hour),
 	"AKST": one(-9 * hour), "AKDT": one(-8 * hour), "HST": one(-10 * hour),
 	"BRT": one(-3 * hour), "BRST": one(-2 * hour), "ART": one(-3 * hour), "CLT": one(-4 * hour),
+	// Of both seasons, as people who leave them out name their zone.
+	"ET": either(-5*hour, -4*hour), "CT": either(-6*hour, -5*hour), "MT": either(-7*hour, -6*hour), "PT": either(-8*hour, -7*hour),
 	"NST": one(-(3*hour + hour/2)), "NDT": one(-(2*hour + hour/2)),
 }
