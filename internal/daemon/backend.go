@@ -87,6 +87,12 @@ func (b backend) Resubmit(ctx context.Context, id event.ID, by api.CommandReques
 	if e.Status != "rejected" {
 		return "", fmt.Errorf("%w: event %s was not rejected: it is %s", api.ErrInvalid, id, e.Status)
 	}
+	switch before, err := b.resubmitted(ctx, e); {
+	case err != nil:
+		return "", err
+	case before != "":
+		return "", fmt.Errorf("%w: event %s was put back already, as %s", api.ErrInvalid, id, before)
+	}
 	old := &e.Event
 	meta := maps.Clone(old.Meta)
 	in := normalize.Input{Source: old.Source, Form: normalize.Form(meta[intake.MetaForm]), Mapping: meta[intake.MetaMapping],
@@ -100,12 +106,37 @@ func (b backend) Resubmit(ctx context.Context, id event.ID, by api.CommandReques
 	}
 	ev := res.Event
 	ev.Resubmits = id
+	if ev.SenderID == "" {
+		ev.SenderID = string(id) // two people at once: the second is a redelivery
+	}
 	b.d.feeds.get(ev.Source).Received(1)
 	next, err := b.d.intake.EmitEvent(ctx, ev)
 	if err == nil {
 		b.d.logger.Info("rejected event put back", "event", id, "as", next, "by", by.By)
 	}
 	return next, err
+}
+
+// resubmitted gives the event by which a rejected one was put back; "" for none.
+func (b backend) resubmitted(ctx context.Context, e *api.Entry) (event.ID, error) {
+	st, err := b.d.log.State(ctx)
+	if err != nil {
+		return "", err
+	}
+	var found event.ID
+	err = b.d.log.RangeSince(ctx, e.LogTime, record.Position{Seq: st.Last}, []record.Subject{record.Events}, func(batch *record.Batch) error {
+		for i := range batch.Records {
+			if ev := batch.Records[i].Event; batch.Records[i].Kind == record.KindEvent && ev.Resubmits == e.Event.ID {
+				found = event.ID(strings.Clone(string(ev.ID)))
+				return eventlog.ErrStop
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, eventlog.ErrStop) {
+		err = nil
+	}
+	return found, err
 }
 
 // replayBatch is how many events are fed at once.
