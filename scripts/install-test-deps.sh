@@ -13,6 +13,7 @@ packages='
     strace
     jq
     curl
+    openssl
     bsdutils
 '
 

@@ -93,6 +93,23 @@ func standardWebhook(t *testing.T, id, body string) []string {
 		"-H", "webhook-signature: v1," + base64.StdEncoding.EncodeToString(sum)}
 }
 
+// accepted gives the ids of the events of a request that has to be answered 202.
+func accepted(t *testing.T, status, body string, events int) (ids []string) {
+	t.Helper()
+	var answer struct {
+		Events []struct {
+			ID string `json:"id"`
+		} `json:"events"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != "202" || len(answer.Events) != events {
+		t.Fatalf("answer %s %s (%v), want 202 with %d events", status, body, err, events)
+	}
+	for _, e := range answer.Events {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
 const asJSON = "Content-Type: application/json"
 
 func object(iface string) string {
@@ -145,14 +162,7 @@ func TestCurl(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			status, body := curl(t, "http://"+s.HTTP+"/webhook/"+tt.source, tt.args...)
-			var answer struct {
-				Events []struct {
-					ID string `json:"id"`
-				} `json:"events"`
-			}
-			if err := json.Unmarshal([]byte(body), &answer); err != nil || status != "202" || len(answer.Events) != len(tt.ifaces) {
-				t.Fatalf("answer %s %s (%v), want 202 with %d events", status, body, err, len(tt.ifaces))
-			}
+			ids := accepted(t, status, body, len(tt.ifaces))
 			for i, iface := range tt.ifaces {
 				sent++
 				w := want{source: tt.source, typ: "interface_down", device: "switch-01", iface: iface, raw: object(iface), exact: true, id: tt.senderID}
@@ -160,8 +170,8 @@ func TestCurl(t *testing.T) {
 					w.raw, w.exact = tt.raws[i], false
 				}
 				e := one(t, s, w)
-				if string(e.Event.ID) != answer.Events[i].ID {
-					t.Errorf("the answer named %s, the log has %s", answer.Events[i].ID, e.Event.ID)
+				if string(e.Event.ID) != ids[i] {
+					t.Errorf("the answer named %s, the log has %s", ids[i], e.Event.ID)
 				}
 			}
 		})

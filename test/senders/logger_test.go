@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"signalbox/internal/api"
 	"signalbox/test/harness"
 )
 
@@ -59,17 +60,23 @@ func TestLogger(t *testing.T) {
 			host, port, _ := net.SplitHostPort(addr)
 			send(t, logger, append([]string{"-n", host, "-P", port}, tt.args...)...)
 			tt.want.source = "campus"
-			e := one(t, s, tt.want)
-			if raw := string(e.Event.Raw); !strings.HasPrefix(raw, "<") || strings.ContainsAny(raw[len(raw)-1:], "\n\x00") {
-				t.Errorf("raw is %q: want the message from its priority on, without framing", raw)
-			}
-			if e.Event.Time.IsZero() {
-				t.Error("the time of the header is lost")
-			}
-			if peer, _, _ := net.SplitHostPort(e.Event.Peer); peer != "127.0.0.1" {
-				t.Errorf("peer is %s", e.Event.Peer)
-			}
+			wholeMessage(t, one(t, s, tt.want))
 		})
 	}
 	settled(t, s, len(tests))
+}
+
+// wholeMessage: what the log has is one message of this machine, without the
+// framing of the transport.
+func wholeMessage(t *testing.T, e *api.Entry) {
+	t.Helper()
+	if raw := string(e.Event.Raw); !strings.HasPrefix(raw, "<") || strings.ContainsAny(raw[len(raw)-1:], "\n\x00") {
+		t.Errorf("raw is %q: want the message from its priority on, without framing", raw)
+	}
+	if e.Event.Time.IsZero() {
+		t.Error("the time of the header is lost")
+	}
+	if peer, _, _ := net.SplitHostPort(e.Event.Peer); peer != "127.0.0.1" {
+		t.Errorf("peer is %s", e.Event.Peer)
+	}
 }
