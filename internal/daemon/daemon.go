@@ -90,6 +90,9 @@ func Run(ctx context.Context, opt Options) error {
 	if d.loaded, err = Load(&d.cfg, d.actions.Registry.Specs()); err != nil {
 		return err
 	}
+	for _, t := range d.loaded.Catalogue.Types() {
+		d.metrics.Know(t.Name)
+	}
 	for _, w := range d.loaded.Warnings {
 		d.logger.Warn(w)
 	}
@@ -191,10 +194,13 @@ func (d *daemon) serveHTTP() error {
 	if d.api, err = api.New(backend{d}, token, d.metrics.Handler(), d.logger); err != nil {
 		return err
 	}
-	if d.http, err = listen(&d.cfg, d.api); err != nil {
+	if d.http, err = listen(&d.cfg, d.api, d.logger); err != nil {
 		return err
 	}
 	d.feeds.listens("http", d.http.addr())
+	if err := d.http.publishCert(filepath.Join(d.opt.Data, api.CertFile)); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(d.opt.Data, api.AddressFile), []byte(d.http.url()+"\n"), 0o600)
 }
 
@@ -242,6 +248,12 @@ func (d *daemon) parts(ctx context.Context) error {
 // prepare brings the runs up to date, puts the rules into the log, and builds
 // the sources.
 func (d *daemon) prepare(ctx context.Context, core *errgroup.Group, coreCtx context.Context) error {
+	// Runs that were decided before need the rules that decided them.
+	select {
+	case <-d.decider.caughtUp:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	from, err := d.labour.prepare(ctx)
 	if err != nil {
 		return err
@@ -406,6 +418,7 @@ func (d *daemon) gauge(ctx context.Context) {
 		w := d.worker.Depths()
 		d.metrics.Queue("runs", w.Open)
 		d.metrics.Queue("runs_waiting", w.Waiting)
+		d.metrics.Queue("runs_far", w.Far)
 		d.metrics.Queue("attempts", w.Running)
 		d.metrics.Queue("dead_letters", w.Dead)
 		d.metrics.Queue("in_doubt", w.InDoubt)

@@ -40,6 +40,9 @@ type decider struct {
 	logger  *slog.Logger
 
 	logged  record.Position // the last decision in the log at start
+	// caughtUp is closed when the engine has come to where it was before the
+	// start: from then on the rule sets of all that was decided are loaded.
+	caughtUp chan struct{}
 	decided atomic.Pointer[record.Position]
 	backlog atomic.Int64
 	rules   atomic.Pointer[string]
@@ -53,7 +56,7 @@ type verdict struct {
 }
 
 func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
-	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger}
+	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{})}
 	last, err := l.Last(context.Background(), record.Decisions)
 	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 		return nil, fmt.Errorf("the last decision: %w", err)
@@ -77,11 +80,24 @@ func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Ru
 	}
 	through := d.logged
 	d.decided.Store(&through)
+	d.catchUp()
 	return d, nil
 }
 
 // Decided is the position up to which all decisions are in the log.
 func (d *decider) Decided() record.Position { return *d.decided.Load() }
+
+// catchUp closes caughtUp when it is time.
+func (d *decider) catchUp() {
+	if d.engine.Through().Less(d.logged) {
+		return
+	}
+	select {
+	case <-d.caughtUp:
+	default:
+		close(d.caughtUp)
+	}
+}
 
 // Run decides until ctx ends.
 func (d *decider) Run(ctx context.Context) error {
@@ -118,6 +134,7 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 		if err != nil {
 			return err
 		}
+		d.catchUp()
 		v := d.engine.RulesVersion()
 		d.rules.Store(&v)
 		for _, s := range stretches {

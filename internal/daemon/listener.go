@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -23,12 +24,13 @@ type listener struct {
 	tls    bool
 }
 
-func listen(cfg *config.Config, h http.Handler) (*listener, error) {
+func listen(cfg *config.Config, h http.Handler, log *slog.Logger) (*listener, error) {
 	l := &listener{server: &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelInfo),
 	}}
 	t := cfg.HTTP.TLS
 	if t.Cert != "" {

@@ -84,6 +84,14 @@ func New() *Set {
 	return s
 }
 
+// Know gives event types that always get series of their own: those that senders
+// make up can't push them into "other".
+func (s *Set) Know(eventTypes ...string) {
+	for _, t := range eventTypes {
+		s.types.seen.Store(t, struct{}{})
+	}
+}
+
 // Handler serves the metrics in Prometheus' text format.
 func (s *Set) Handler() http.Handler {
 	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})

@@ -313,16 +313,13 @@ func TestDamageIsFound(t *testing.T) {
 			}
 			before := len(s.Output())
 			s.Start()
-			ended := make(chan error, 1)
-			go func() { ended <- s.Ended() }()
 			defer s.Kill()
 			var exit error
 			ready, named := false, ""
 			harness.Eventually(t, "it starts, or says why not", 30*time.Second, func() bool {
-				select {
-				case exit = <-ended:
+				var ended bool
+				if ended, exit = s.Ended(); ended {
 					return true
-				default:
 				}
 				resp, err := http.Get("http://" + s.HTTP + "/readyz")
 				if err != nil {

@@ -121,11 +121,12 @@ func (s *Server) Start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.done = make(chan struct{})
-	go func(cmd *exec.Cmd, done chan struct{}) {
+	done := make(chan struct{})
+	s.done = done
+	go func(cmd *exec.Cmd) {
 		s.exit = cmd.Wait()
 		close(done)
-	}(s.cmd, s.done)
+	}(s.cmd)
 }
 
 // StartReady runs the server and waits until it says that it is ready.
@@ -193,10 +194,14 @@ func (s *Server) Wait(limit time.Duration) error {
 	}
 }
 
-// Ended blocks until the process has ended, and gives its exit error.
-func (s *Server) Ended() error {
-	<-s.done
-	return s.exit
+// Ended says whether the process has ended, and its exit error.
+func (s *Server) Ended() (bool, error) {
+	select {
+	case <-s.done:
+		return true, s.exit
+	default:
+		return false, nil
+	}
 }
 
 // Output is all that the process printed.
