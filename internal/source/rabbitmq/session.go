@@ -178,7 +178,11 @@ func (s *session) gather(d amqp.Delivery) []*message {
 		s.pending.add()
 		m := s.read(d)
 		batch = append(batch, m)
-		size += len(d.Body)
+		apart := 0 // what a mapping has split takes more than its body
+		for i := range m.inputs {
+			apart += len(m.inputs[i].Raw)
+		}
+		size += max(len(d.Body), apart)
 		if events += len(m.inputs); events >= maxBatch || len(batch) >= maxBatch || size >= maxBatchBytes {
 			return batch
 		}
