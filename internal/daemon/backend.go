@@ -262,6 +262,9 @@ func (b backend) Command(ctx context.Context, verb, id string, by api.CommandReq
 	if err != nil {
 		return err
 	}
+	if v.DryRun {
+		return fmt.Errorf("%w: run %s is a dry run: there is nothing to put right", api.ErrInvalid, id)
+	}
 	if v.Status != "failed" && v.Status != "in_doubt" {
 		return fmt.Errorf("%w: run %s is %s; only one that failed or is in doubt can be %sed", api.ErrInvalid, id, v.Status, strings.TrimSuffix(verb, "e"))
 	}

@@ -39,13 +39,13 @@ type decider struct {
 	metrics *metrics.Set
 	logger  *slog.Logger
 
-	logged  record.Position // the last decision in the log at start
+	logged record.Position // the last decision in the log at start
 	// caughtUp is closed when the engine has come to where it was before the
 	// start: from then on the rule sets of all that was decided are loaded.
 	caughtUp chan struct{}
-	decided atomic.Pointer[record.Position]
-	backlog atomic.Int64
-	rules   atomic.Pointer[string]
+	decided  atomic.Pointer[record.Position]
+	backlog  atomic.Int64
+	rules    atomic.Pointer[string]
 }
 
 // verdict is either a stretch that was decided or a snapshot of the engine that

@@ -133,8 +133,8 @@ func (w *Worker) settled(acked <-chan struct{}) bool {
 func (w *Worker) closed(it *item, end *record.RunEnd) {
 	w.mu.Lock()
 	delete(w.open, it.start.Run)
-	switch end.Outcome {
-	case record.Failed, record.InDoubt:
+	switch {
+	case it.waits():
 		w.dead.add(&deadLetter{start: it.start, dec: it.dec, at: it.at, st: it.st, ended: it.st.Last,
 			outcome: end.Outcome, reason: end.Error, when: it.st.Ended})
 	default:
@@ -147,6 +147,12 @@ func (w *Worker) closed(it *item, end *record.RunEnd) {
 	close(it.acked)
 }
 
+// waits says whether the run, which has ended, waits for a person. A dry run
+// never does: there is nothing to put right.
+func (it *item) waits() bool {
+	return it.st.Waits() && (it.dec == nil || !it.dec.DryRun)
+}
+
 // tell tells the metrics and the operator that a run has ended.
 func (w *Worker) tell(it *item, end *record.RunEnd) {
 	since := time.Duration(0)
@@ -157,12 +163,13 @@ func (w *Worker) tell(it *item, end *record.RunEnd) {
 	if it.group.open.Add(-1) == 0 && it.dec != nil && it.dec.Event != nil {
 		w.cfg.Metrics.EventDone(it.dec.Event.Type, since)
 	}
-	switch end.Outcome {
-	case record.Failed:
+	switch {
+	case !it.waits():
+	case end.Outcome == record.Failed:
 		w.cfg.Metrics.DeadLetter(it.start.Rule)
 		w.log.Warn("run failed: dead letter", "run", it.start.Run, "rule", it.start.Rule,
 			"device", it.start.Device, "err", end.Error)
-	case record.InDoubt:
+	case end.Outcome == record.InDoubt:
 		w.log.Error("run in doubt: a person must say", "run", it.start.Run, "rule", it.start.Rule,
 			"device", it.start.Device, "err", end.Error)
 	}
@@ -172,7 +179,7 @@ func (w *Worker) tell(it *item, end *record.RunEnd) {
 func (w *Worker) dropped(it *item) {
 	w.mu.Lock()
 	delete(w.open, it.start.Run)
-	if it.st.Waits() {
+	if it.waits() {
 		w.dead.add(&deadLetter{start: it.start, dec: it.dec, at: it.at, st: it.st, ended: it.st.Last,
 			outcome: it.st.Outcome, reason: it.st.Error, when: it.st.Ended})
 	}

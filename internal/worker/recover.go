@@ -176,7 +176,7 @@ func (w *Worker) recoverEnd(it *item) {
 		return
 	}
 	delete(w.open, it.start.Run)
-	if !it.st.Waits() {
+	if !it.waits() {
 		w.recent.add(it)
 		return
 	}

@@ -344,7 +344,7 @@ func (r *rig) until(what string, ok func() bool) {
 		if time.Now().After(end) {
 			r.t.Fatalf("it never came to this: %s; %+v", what, r.w.Depths())
 		}
-		time.Sleep(50 * time.Microsecond)
+		<-time.After(50 * time.Microsecond)
 	}
 }
 
