@@ -57,7 +57,6 @@ type place struct {
 	item    any
 	hasItem bool
 	handled bool // a failure here is rescued or ignored further out
-	looped  bool // the step's own loop is being walked
 }
 
 // path is the journal's name of a step: its compiled path, with the index of

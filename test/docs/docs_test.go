@@ -85,7 +85,9 @@ func TestExamples(t *testing.T) {
 				t.Errorf("%d rules, %d sources", report.Rules, report.Sources)
 			}
 			for _, w := range report.Warnings {
-				t.Error(w)
+				if !strings.Contains(w, "http.tls") { // the keys are the user's to make
+					t.Error(w)
+				}
 			}
 		})
 	}
