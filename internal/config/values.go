@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"signalbox/internal/rule"
 )
 
 // Duration is a time.Duration that also reads days: "30d", "1h30m", "250ms".
@@ -23,25 +25,14 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// ParseDuration reads what time.ParseDuration does, and whole days before it.
+// ParseDuration reads a duration as the rules do: "30d", "1h30m", "250ms". It is
+// never negative.
 func ParseDuration(s string) (time.Duration, error) {
-	var days time.Duration
-	rest := s
-	if n, after, ok := strings.Cut(s, "d"); ok {
-		v, err := strconv.ParseUint(n, 10, 16)
-		if err != nil {
-			return 0, fmt.Errorf("%q is no duration: write 30s, 5m, 12h or 30d", s)
-		}
-		days, rest = time.Duration(v)*24*time.Hour, after
-	}
-	if rest == "" {
-		return days, nil
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 || d > math.MaxInt64-days {
+	d, err := rule.ParseDuration(s)
+	if err != nil || d < 0 {
 		return 0, fmt.Errorf("%q is no duration: write 30s, 5m, 12h or 30d", s)
 	}
-	return days + d, nil
+	return d, nil
 }
 
 // Size is a number of bytes: "512MiB", "8GB", "1048576".

@@ -153,7 +153,7 @@ func (a archive) Run(ctx context.Context, id string, decided record.Position) (*
 		}
 		for i := range b.Records {
 			r := &b.Records[i]
-			if runOf(r) != id {
+			if r.RunID() != id {
 				continue
 			}
 			h.Journal = append(h.Journal, worker.Entry{At: b.At(i), Time: b.Time, Record: *r})
@@ -168,19 +168,6 @@ func (a archive) Run(ctx context.Context, id string, decided record.Position) (*
 		return nil, err
 	}
 	return h, nil
-}
-
-// runOf names the run that a record of the journal is about.
-func runOf(r *record.Record) string {
-	switch {
-	case r.Begin != nil:
-		return r.Begin.Run
-	case r.End != nil:
-		return r.End.Run
-	case r.RunEnd != nil:
-		return r.RunEnd.Run
-	}
-	return ""
 }
 
 func findDecision(h *worker.History, b *record.Batch, id string) {

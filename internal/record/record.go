@@ -74,6 +74,19 @@ type Record struct {
 	RunEnd    *RunEnd
 }
 
+// RunID names the run that a record of the journal is about; "" for others.
+func (r *Record) RunID() string {
+	switch {
+	case r.Begin != nil:
+		return r.Begin.Run
+	case r.End != nil:
+		return r.End.Run
+	case r.RunEnd != nil:
+		return r.RunEnd.Run
+	}
+	return ""
+}
+
 // Rejected is an event that failed its schema or could not be understood.
 type Rejected struct {
 	Event  event.Event // as far as it was understood; Raw is whole

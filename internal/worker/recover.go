@@ -116,7 +116,7 @@ func (w *Worker) recoverDecision(at record.Position, d *record.Decision) {
 }
 
 func (w *Worker) recoverJournal(at record.Position, when time.Time, r *record.Record) {
-	id := runOf(r)
+	id := r.RunID()
 	if id == "" {
 		return
 	}
@@ -201,19 +201,6 @@ func (w *Worker) recoverDead(dl *deadLetter, at record.Position, when time.Time,
 	}
 	it.st.Apply(at, when, r)
 	w.recoverEnd(it)
-}
-
-// runOf names the run that a record of the journal is about.
-func runOf(r *record.Record) string {
-	switch {
-	case r.Begin != nil:
-		return r.Begin.Run
-	case r.End != nil:
-		return r.End.Run
-	case r.RunEnd != nil:
-		return r.RunEnd.Run
-	}
-	return ""
 }
 
 // Resume ends the first pass and starts the runs that memory holds. It gives

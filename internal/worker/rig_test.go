@@ -107,7 +107,7 @@ func (l *fakeLog) journal(id string) []Entry {
 	var out []Entry
 	for _, b := range l.read() {
 		for i, r := range b.Records {
-			if b.Subject == record.Journal && (id == "" || runOf(&r) == id) {
+			if b.Subject == record.Journal && (id == "" || r.RunID() == id) {
 				out = append(out, Entry{b.At(i), b.Time, r})
 			}
 		}
