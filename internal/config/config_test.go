@@ -217,8 +217,8 @@ func TestParseDuration(t *testing.T) {
 		want time.Duration // -1: a mistake
 	}{
 		{"30s", 30 * time.Second}, {"1h30m", 90 * time.Minute}, {"250ms", 250 * time.Millisecond}, {"0s", 0},
-		{"30d", 720 * time.Hour}, {"1d12h", 36 * time.Hour}, {"", 0},
-		{"-5s", -1}, {"5", -1}, {"d", -1}, {"1.5d", -1}, {"1dd", -1}, {"70000d", -1}, {"1d9000000h", -1}, {"soon", -1},
+		{"30d", 720 * time.Hour}, {"1d12h", 36 * time.Hour}, {"1.5d", 36 * time.Hour}, {"2w", 336 * time.Hour},
+		{"-5s", -1}, {"5", -1}, {"", -1}, {"d", -1}, {"1dd", -1}, {"70000d", -1}, {"1d9000000h", -1}, {"soon", -1},
 	}
 	for _, tt := range tests {
 		got, err := ParseDuration(tt.text)
