@@ -6,6 +6,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"signalbox/internal/record"
@@ -136,7 +137,7 @@ func (b *Books) source(name string) *SourceBooks {
 	s := b.Sources[name]
 	if s == nil {
 		s = &SourceBooks{}
-		b.Sources[name] = s
+		b.Sources[strings.Clone(name)] = s // the name lies in a batch
 	}
 	return s
 }

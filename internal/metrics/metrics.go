@@ -194,7 +194,8 @@ func (l *limiter) label(v string) string {
 	if l.n >= l.max || len(v) > 128 {
 		return other
 	}
-	if _, loaded := l.seen.LoadOrStore(v, struct{}{}); !loaded {
+	// A clone: the value may lie in a batch that must not be kept for it.
+	if _, loaded := l.seen.LoadOrStore(strings.Clone(v), struct{}{}); !loaded {
 		l.n++
 	}
 	return v

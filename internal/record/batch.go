@@ -1,21 +1,15 @@
 package record
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"signalbox/event"
 )
 
 // Sizes, in bytes.
@@ -294,34 +288,4 @@ func skipTag(b []byte) []byte {
 		return nil
 	}
 	return b[1:]
-}
-
-// CloneEvent is a deep copy of e: what to keep when the batch is let go.
-func CloneEvent(e *event.Event) *event.Event {
-	if e == nil {
-		return nil
-	}
-	c := *e
-	c.ID, c.Resubmits = event.ID(strings.Clone(string(e.ID))), event.ID(strings.Clone(string(e.Resubmits)))
-	for _, s := range []*string{&c.SenderID, &c.Source, &c.Peer, &c.Type, &c.Device, &c.Interface, &c.TraceParent, &c.Mapping} {
-		*s = strings.Clone(*s)
-	}
-	c.Data, c.Raw = bytes.Clone(e.Data), bytes.Clone(e.Raw)
-	if e.Meta != nil {
-		c.Meta = make(map[string]string, len(e.Meta))
-		for _, k := range slices.Sorted(maps.Keys(e.Meta)) {
-			c.Meta[strings.Clone(k)] = strings.Clone(e.Meta[k])
-		}
-	}
-	if e.Cause != nil {
-		cause := *e.Cause
-		cause.Run, cause.Rule = strings.Clone(cause.Run), strings.Clone(cause.Rule)
-		cause.Event = event.ID(strings.Clone(string(cause.Event)))
-		cause.Rules = slices.Clone(e.Cause.Rules)
-		for i, r := range cause.Rules {
-			cause.Rules[i] = strings.Clone(r)
-		}
-		c.Cause = &cause
-	}
-	return &c
 }

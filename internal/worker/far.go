@@ -270,6 +270,7 @@ func (w *Worker) readFar(l *lane, runs []farRun) []*item {
 				Rule: f.kind.Rule, RuleVersion: f.kind.Version, Device: l.key, Partition: run.Partition(l.key)}}
 			if d := decisionAt(batch, f.at); d != nil {
 				if n := nth(d, f.id); n >= 0 {
+					d = record.CloneDecision(d)
 					it.start, it.dec, it.nth = &d.Runs[n], d, n
 				}
 			}

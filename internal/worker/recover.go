@@ -93,6 +93,7 @@ func (w *Worker) Recover(b *record.Batch) error {
 }
 
 func (w *Worker) recoverDecision(at record.Position, d *record.Decision) {
+	cloned := false
 	for i := range d.Runs {
 		id := d.Runs[i].Run
 		key := run.KeyOf(id)
@@ -101,11 +102,15 @@ func (w *Worker) recoverDecision(at record.Position, d *record.Decision) {
 		}
 		wr := &waitingRun{at: at}
 		if len(w.recovery.backlog) < w.cfg.Pending {
+			if !cloned {
+				d, cloned = record.CloneDecision(d), true
+			}
 			wr.dec = d
 		}
 		w.recovery.backlog[key] = wr
 	}
 	if c := d.Command; c != nil && (c.Verb == "requeue" || c.Verb == "discard") {
+		c = record.CloneDecision(d).Command
 		// Whether it was carried out, the journal says later.
 		if dl := w.dead.get(c.Run); dl != nil && dl.asked == nil && !at.Less(dl.ended) {
 			dl.asked, dl.askedAt = c, at
@@ -119,6 +124,9 @@ func (w *Worker) recoverJournal(at record.Position, when time.Time, r *record.Re
 	id := r.RunID()
 	if id == "" {
 		return
+	}
+	if w.open[id] != nil || w.dead.get(id) != nil || w.recovery.backlog[run.KeyOf(id)] != nil {
+		r = record.CloneJournal(r) // the run's state outlives the batch
 	}
 	if it := w.open[id]; it != nil {
 		it.st.Apply(at, when, r)

@@ -284,6 +284,9 @@ func (w *Worker) Apply(b *record.Batch) error {
 // decision takes one decision.
 func (w *Worker) decision(at record.Position, d *record.Decision) error {
 	old := !w.recovery.through.Less(at)
+	if len(d.Runs) > 0 || d.Command != nil {
+		d = record.CloneDecision(d) // runs outlive the batch by far
+	}
 	g := &group{}
 	g.open.Store(int32(len(d.Runs)))
 	for i := range d.Runs {
