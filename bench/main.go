@@ -42,6 +42,10 @@ var items = []item{
 	{"memory-load", "Memory under load, followed", one(loadedMemory)},
 }
 
+// most bounds the whole; it takes eight minutes on a machine that is idle but for
+// it.
+const most = 15 * time.Minute
+
 // bench is what all items share.
 type bench struct {
 	short    bool
@@ -102,6 +106,8 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("the bench took more than %v", most))
+	defer cancel()
 	facts, err := machine(b.dir)
 	if err != nil {
 		return err

@@ -40,8 +40,9 @@ func runs(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	logged := time.Since(begun)
-	if _, err := s.settle(ctx, 3*time.Minute); err != nil {
-		return nil, err
+	if l, err := s.settle(ctx, 90*time.Second); err != nil {
+		v := perSecond(int(l.Log.Runs.Succeeded), time.Since(begun))
+		return []row{row{what: "runs, of which not all ended in time", figure: rate(v, "runs")}.want("≥ 20,000/s", false)}, err
 	}
 	took, used := time.Since(begun), s.cpu()-cpu
 	wait()

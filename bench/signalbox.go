@@ -124,9 +124,12 @@ func (s *server) awaitLogged(ctx context.Context, name string, n uint64, limit t
 // settle waits until all is decided and done.
 func (s *server) settle(ctx context.Context, limit time.Duration) (l api.Ledger, err error) {
 	err = await(ctx, limit, "all is decided and done", func() (bool, error) {
-		l = api.Ledger{}
-		err := s.get(ctx, "/api/v1/ledger", &l)
-		return l.Pending == 0 && l.Open == 0, err
+		var now api.Ledger
+		if err := s.get(ctx, "/api/v1/ledger", &now); err != nil {
+			return false, err
+		}
+		l = now
+		return l.Pending == 0 && l.Open == 0, nil
 	})
 	if err != nil {
 		err = fmt.Errorf("%w: %d undecided, %d runs open", err, l.Pending, l.Open)

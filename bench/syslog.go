@@ -81,7 +81,7 @@ func syslogTCP(ctx context.Context, b *bench) ([]row, error) {
 	for _, durable := range []bool{false, true} {
 		m := n
 		if durable {
-			m = b.pick(15_000, 2000)
+			m = b.pick(5000, 1000)
 		}
 		r, v, err := rsyslogTCP(ctx, b, durable, m)
 		if err != nil {
