@@ -22,9 +22,10 @@ test: test-deps build
 	$(GO) test ./...
 
 # Installs the real senders and brokers that the tests talk to, where this is
-# Debian and the user is root; elsewhere tests that miss one say so.
+# Debian and the user is root; elsewhere tests that miss one say so. In CI they
+# must be there.
 test-deps:
-	@scripts/install-test-deps.sh
+	@scripts/install-test-deps.sh || { test -z "$$CI" && echo 'going on without them: tests that miss one say that they were left out'; }
 
 check: lint race fuzz crash faults
 
