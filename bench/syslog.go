@@ -40,7 +40,11 @@ func flood(ctx context.Context, addr string, kinds []string, first, n, conns int
 	errs := make([]error, conns)
 	share := n / conns
 	for i := range conns {
-		wg.Go(func() { errs[i] = floodOne(ctx, addr, kinds, first+i*share, share) })
+		mine := share
+		if i == conns-1 {
+			mine = n - i*share
+		}
+		wg.Go(func() { errs[i] = floodOne(ctx, addr, kinds, first+i*share, mine) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -55,19 +59,41 @@ func floodOne(ctx context.Context, addr string, kinds []string, next, n int) err
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	// Messages that are sent one write each would measure the sender.
-	var text strings.Builder
-	for i := range 500 {
-		text.WriteString(kinds[i%len(kinds)])
-		text.WriteByte('\n')
-	}
-	chunk := newTemplate([]byte(text.String()))
-	for ; n >= 500; n -= 500 {
+	const many = 500
+	chunk := chunkOf(kinds, many)
+	for ; n > 0; n -= many {
+		if n < many {
+			chunk = chunkOf(kinds, n)
+		}
 		next = chunk.next(next)
 		if _, err := conn.Write(chunk.bytes); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sizeOf is how many bytes flood sends.
+func sizeOf(kinds []string, n, conns int) int {
+	share, size := n/conns, 0
+	for i := range conns {
+		if i == conns-1 {
+			share = n - i*share
+		}
+		for j := range share {
+			size += len(kinds[j%500%len(kinds)]) + 1
+		}
+	}
+	return size
+}
+
+func chunkOf(kinds []string, n int) *template {
+	var text strings.Builder
+	for i := range n {
+		text.WriteString(kinds[i%len(kinds)])
+		text.WriteByte('\n')
+	}
+	return newTemplate([]byte(text.String()))
 }
 
 const tcpConns = 4
@@ -81,7 +107,7 @@ func syslogTCP(ctx context.Context, b *bench) ([]row, error) {
 	for _, durable := range []bool{false, true} {
 		m := n
 		if durable {
-			m = b.pick(5000, 1000)
+			m = b.pick(10_000, 1000)
 		}
 		r, v, err := rsyslogTCP(ctx, b, durable, m)
 		if err != nil {
@@ -147,11 +173,7 @@ func rsyslogTCP(ctx context.Context, b *bench, durable bool, n int) (row, float6
 	if err := flood(ctx, rs.tcp, lines, 0, n, tcpConns); err != nil {
 		return row{}, 0, err
 	}
-	want := 0
-	for i := range n {
-		want += len(lines[i%len(lines)]) + 1
-	}
-	if err := rs.awaitBytes(ctx, int64(want), 2*time.Minute); err != nil {
+	if err := rs.awaitBytes(ctx, int64(sizeOf(lines, n, tcpConns)), time.Minute); err != nil {
 		return row{}, 0, err
 	}
 	v := perSecond(n, time.Since(begun))
