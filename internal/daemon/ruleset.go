@@ -28,7 +28,7 @@ var _ engine.Rules = (*ruleset)(nil)
 
 func (r *ruleset) asking(ev *event.Event) *rule.Deciding {
 	if r.about != ev {
-		r.about, r.ask = ev, r.set.Decide(ev, r.inv)
+		r.about, r.ask = ev, r.set.Decide(ev, r.inv, r.ask)
 	}
 	return &r.ask
 }

@@ -87,8 +87,9 @@ type Engine struct {
 	global     *window
 	own        map[string]*window // by rule and signature
 
-	replay replayState
-	err    error
+	replay  replayState
+	scratch record.Decision // most events match nothing and need no decision of their own
+	err     error
 }
 
 // replayState is the windows of the replay under way: a replay must not mistake
@@ -178,15 +179,18 @@ func (e *Engine) record(s *Stretch, at record.Position, r *record.Record) {
 				return
 			}
 		}
-		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: d})
+		own := *d
+		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: &own})
 	case record.KindCommand:
 		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: e.command(at, r.Command)})
 	}
 }
 
-// event walks the pipe: redelivery, global window, rules.
+// event walks the pipe: redelivery, global window, rules. The decision holds
+// until the next call.
 func (e *Engine) event(at record.Position, ev *event.Event) *record.Decision {
-	d := &record.Decision{At: at}
+	d := &e.scratch
+	*d = record.Decision{At: at}
 	if e.rules == nil {
 		d.Verdict = record.Unmatched
 		return d

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -29,7 +30,7 @@ func (l *Log) Append(ctx context.Context, subject record.Subject, recs []record.
 		return err
 	}
 	pieces := make([]piece, 0, 1)
-	p := piece{enc: getBuf()}
+	p := piece{enc: slices.Grow(getBuf(), min(estimate(recs), l.cfg.BatchBytes))}
 	for i := range recs {
 		at := len(p.enc)
 		p.enc = record.AppendRecord(p.enc, &recs[i])
@@ -44,6 +45,19 @@ func (l *Log) Append(ctx context.Context, subject record.Subject, recs []record.
 		p.n++
 	}
 	return a.put(ctx, append(pieces, p), len(recs), done)
+}
+
+// estimate is about how many bytes records will take, so that their buffer need
+// not grow step by step.
+func estimate(recs []record.Record) int {
+	n := 64
+	for i := range recs {
+		n += 64
+		if ev := recs[i].Event; ev != nil {
+			n += 320 + len(ev.Data) + len(ev.Raw)
+		}
+	}
+	return n
 }
 
 // AppendEncoded is Append for records that AppendRecord has already encoded,
@@ -87,7 +101,7 @@ var bufs = sync.Pool{New: func() any { return new([]byte) }}
 func getBuf() []byte { return (*bufs.Get().(*[]byte))[:0] }
 
 func putBuf(b []byte) {
-	if cap(b) <= 64<<10 { // rare large ones must not stay
+	if cap(b) <= 256<<10 { // rare large ones must not stay
 		bufs.Put(&b)
 	}
 }

@@ -146,8 +146,10 @@ func (v *Inventory) find(name string) *device {
 	if d := v.byName[lower]; d != nil {
 		return d
 	}
-	if a, err := netip.ParseAddr(name); err == nil {
-		return v.byAddr[a.Unmap().WithZone("")]
+	if maybeAddr(name) {
+		if a, err := netip.ParseAddr(name); err == nil {
+			return v.byAddr[a.Unmap().WithZone("")]
+		}
 	}
 	label, _, _ := strings.Cut(lower, ".")
 	// sw1.example.net asks for sw1, and sw1 for sw1.example.net; but
@@ -194,6 +196,12 @@ func (v *Inventory) Site(name string) (record map[string]any, ok bool) {
 
 // nothing is the record of what has no name. Nobody writes to it.
 var nothing = map[string]any{}
+
+// maybeAddr spares most names an attempt to read them as an address, whose
+// error costs an allocation.
+func maybeAddr(s string) bool {
+	return s[0] >= '0' && s[0] <= '9' || strings.IndexByte(s, ':') >= 0
+}
 
 func bareAddr(addr string) (string, netip.Addr) {
 	if addr == "" {

@@ -3,7 +3,6 @@ package normalize
 import (
 	"encoding/csv"
 	"fmt"
-	"net/netip"
 	"net/textproto"
 	"slices"
 	"strconv"
@@ -277,11 +276,14 @@ func (m *message) get(r *ref) got {
 
 // host is the address in "address:port".
 func host(peer string) string {
-	if ap, err := netip.ParseAddrPort(peer); err == nil {
-		return ap.Addr().String()
+	if rest, ok := strings.CutPrefix(peer, "["); ok {
+		if addr, port, ok := strings.Cut(rest, "]"); ok && (port == "" || port[0] == ':') {
+			return addr // "[2001:db8::1]:514"
+		}
+		return peer
 	}
 	if name, port, ok := strings.Cut(peer, ":"); ok && !strings.Contains(port, ":") {
-		return name // "sw1:9116"
+		return name // "192.0.2.1:514", "sw1:9116"; more colons are an IPv6 address alone
 	}
 	return peer
 }

@@ -79,9 +79,22 @@ type Deciding struct {
 	scope *Scope
 }
 
-// Decide begins to ask about ev.
-func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory) Deciding {
-	return Deciding{set: s, scope: newLazyScope(ev, inv)}
+// Decide begins to ask about ev. again is what an earlier Decide gave, whose
+// memory is used again; its answers must not be asked for any more. The zero
+// Deciding will do.
+func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory, again Deciding) Deciding {
+	if inv == nil {
+		inv = noInventory
+	}
+	scope := again.scope
+	if scope == nil {
+		scope = &Scope{view: new(eventView), Events: make([]*event.Event, 1)}
+	}
+	view, events := scope.view, scope.Events[:1]
+	view.reset(ev)
+	events[0] = ev
+	*scope = Scope{Event: ev, Events: events, view: view, inv: inv}
+	return Deciding{set: s, scope: scope}
 }
 
 // Match is Set.Match.
@@ -182,9 +195,15 @@ type eventView struct {
 }
 
 func newView(ev *event.Event) *eventView {
-	v := &eventView{ev: ev}
-	v.dataOnly.view = v
+	v := &eventView{}
+	v.reset(ev)
 	return v
+}
+
+// reset makes the view one of ev.
+func (v *eventView) reset(ev *event.Event) {
+	v.ev, v.once, v.fields, v.err = ev, sync.Once{}, nil, nil
+	v.dataOnly.view = v
 }
 
 // data decodes the event's data, once.
