@@ -47,6 +47,7 @@ type daemon struct {
 	logger  *slog.Logger
 	started time.Time
 	ready   atomic.Bool
+	built   atomic.Bool // decider and worker are there: the log asks about them from the first moment
 
 	metrics *metrics.Set
 	log     *eventlog.Log
@@ -182,6 +183,7 @@ func (d *daemon) hire(state stateDir) error {
 		return err
 	}
 	d.labour = &labour{log: d.log, worker: d.worker, state: state, logger: d.logger}
+	d.built.Store(true)
 	return nil
 }
 
@@ -384,7 +386,7 @@ func (d *daemon) secret(name string) (string, error) {
 // undone is the oldest position of log.events that is not decided yet, or whose
 // runs are not done.
 func (d *daemon) undone() record.Position {
-	if d.decider == nil || d.worker == nil {
+	if !d.built.Load() {
 		return record.Position{}
 	}
 	at := d.decider.Decided()
