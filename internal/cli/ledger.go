@@ -68,7 +68,7 @@ func (a *app) printLedger(l *api.Ledger) {
 	a.printf("Log since %s, up to %s\n", b.Since.Local().Format(time.DateTime), b.Through)
 	a.printf("  logged %d = decided %d + duplicate %d + suppressed %d + unmatched %d + undecided %d\n",
 		b.Logged, b.Decided, b.Duplicate, b.Suppressed, b.Unmatched, l.Pending)
-	a.printf("  rejected %d, left by retention %d\n", b.Reject, b.Left)
+	a.printf("  rejected %d, left by retention %d batches\n", b.Reject, b.Left)
 	r := b.Runs
 	a.printf("  runs started %d + requeued %d = succeeded %d + failed %d + in doubt %d + refused %d + open %d\n",
 		r.Started, r.Requeued, r.Succeeded, r.Failed, r.InDoubt, r.Refused, l.Open)

@@ -28,8 +28,12 @@ type Books struct {
 	Unmatched  uint64 `json:"unmatched"`
 
 	Runs RunBooks `json:"runs"`
-	// Left counts records that retention took.
+	// Left is how many batches retention took, as the log tells.
 	Left uint64 `json:"left_by_retention"`
+	// Partial says that the counting began after the log's beginning, because
+	// retention had taken that: then what is decided may be about events that
+	// were not counted.
+	Partial bool `json:"partial"`
 }
 
 // SourceBooks are the totals of one source.
@@ -74,6 +78,7 @@ func (b *Books) Apply(batch *record.Batch) {
 	}
 	if b.Since.IsZero() {
 		b.Since = batch.Time
+		b.Partial = batch.Seq > 1
 	}
 	b.Through = at
 	b.Unmatched += batch.UnmatchedCount
@@ -91,7 +96,7 @@ func (b *Books) count(r *record.Record) {
 		b.Reject++
 		b.source(r.Rejected.Event.Source).Rejected++
 	case record.KindRetention:
-		b.Left += r.Retention.Records
+		b.Left += r.Retention.LastSeq - r.Retention.FirstSeq + 1
 	case record.KindDecision:
 		b.decision(r.Decision)
 	case record.KindRunEnd:
