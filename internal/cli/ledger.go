@@ -69,6 +69,9 @@ func (a *app) printLedger(l *api.Ledger) {
 	a.printf("  logged %d = decided %d + duplicate %d + suppressed %d + unmatched %d + undecided %d\n",
 		b.Logged, b.Decided, b.Duplicate, b.Suppressed, b.Unmatched, l.Pending)
 	a.printf("  rejected %d, left by retention %d batches\n", b.Reject, b.Left)
+	if b.Partial {
+		a.printf("  the beginning of the log has left: some verdicts are about events that are not counted\n")
+	}
 	r := b.Runs
 	a.printf("  runs started %d + requeued %d = succeeded %d + failed %d + in doubt %d + refused %d + open %d\n",
 		r.Started, r.Requeued, r.Succeeded, r.Failed, r.InDoubt, r.Refused, l.Open)

@@ -104,6 +104,9 @@ func report(books *ledger.Books, started time.Time, intake []api.SourceStatus) *
 	}
 	// Where retention took the beginning, what was decided about it may be
 	// counted without it.
+	if books.Partial { // what was decided about events that have left is counted without them
+		l.Pending, l.Open = max(l.Pending, 0), max(l.Open, 0)
+	}
 	if !books.Partial && l.Pending < 0 {
 		l.Problems = append(l.Problems, fmt.Sprintf("%d more events were decided than logged", -l.Pending))
 	}
