@@ -41,6 +41,8 @@ func (c *chain) check(b *record.Batch, data []byte) (verdict, string) {
 		return follows, ""
 	}
 	switch {
+	case b.Seq != 0 && b.Seq <= l.Seq:
+		return repeats, "" // of a stretch that is read again: it was known when the head was
 	case b.Number <= l.Number:
 		if ago := l.Number - b.Number; ago == 0 && sum == l.Hash || ago > 0 && ago <= uint64(len(l.before)) && l.before[ago-1] == sum {
 			return repeats, ""

@@ -41,7 +41,11 @@ type Log struct {
 
 	retentionEvery time.Duration
 
-	cpMu    sync.Mutex
+	cpMu sync.Mutex
+	// floors is, for each subject of which a batch is being written, the last
+	// position known when that began: the batch lies beyond. Others may be
+	// acknowledged before it is noted, and the checkpoint must not pass it.
+	floors  map[record.Subject]uint64
 	cp      checkpoint
 	changed bool
 	dirty   *dirSync

@@ -21,6 +21,14 @@ const tellWithin = 10 * time.Second
 // publish writes one batch and waits until it is on disk, the session breaks,
 // or it has taken too long.
 func (l *Log) publish(sess *session, subject record.Subject, data []byte, opts ...jetstream.PublishOpt) (uint64, error) {
+	l.cpMu.Lock()
+	if l.floors == nil {
+		l.floors = make(map[record.Subject]uint64, 3)
+	}
+	if _, again := l.floors[subject]; !again {
+		l.floors[subject] = l.cp.Last
+	}
+	l.cpMu.Unlock()
 	ctx, cancel := context.WithTimeout(sess.ctx, l.cfg.PublishTimeout)
 	defer cancel()
 	opts = append(opts, jetstream.WithRetryAttempts(0)) // whether it landed is for us to find out
@@ -119,10 +127,21 @@ func (l *Log) landed(b *record.Batch, seq uint64, data []byte) {
 	defer l.cpMu.Unlock()
 	l.cp.Heads[b.Writer] = head{Number: b.Number, Seq: seq, Hash: record.Hash(data)}
 	l.cp.Last = max(l.cp.Last, seq)
+	delete(l.floors, b.Subject)
 	if l.cp.First == 0 {
 		l.cp.First, l.cp.Since = seq, time.Now()
 	}
 	l.changed = true
+}
+
+// passed is the last position of which everything before is noted in the heads
+// of the checkpoint. cpMu is held.
+func (l *Log) passed() uint64 {
+	last := l.cp.Last
+	for _, floor := range l.floors {
+		last = min(last, floor)
+	}
+	return last
 }
 
 // dirSync makes the names of new block files durable: the server syncs their
