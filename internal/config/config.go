@@ -113,7 +113,7 @@ func Default() Config {
 			QueueBytes:     64 << 20,
 			PublishTimeout: Duration(5 * time.Second),
 		},
-		Dedup:                Dedup{Within: Duration(time.Minute), Redelivery: Duration(time.Hour)},
+		Dedup:                Dedup{Within: Duration(time.Minute), Redelivery: Duration(24 * time.Hour)},
 		Workers:              Workers{Concurrency: 256, Pending: 8_000},
 		Drain:                Duration(10 * time.Second),
 		UnconfiguredWebhooks: "loopback",

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
+
+	"signalbox/internal/rule"
 )
 
 // lines are the problems as they are printed.
@@ -270,4 +272,12 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: no problem is named: %v", s, err)
 		}
 	})
+}
+
+// Two packages name the default: what the configuration shows must be what
+// holds where nothing is configured.
+func TestRedeliveryHasOneDefault(t *testing.T) {
+	if got := time.Duration(Default().Dedup.Redelivery); got != rule.DefaultRedelivery {
+		t.Errorf("the configuration says %v, the rules %v", got, rule.DefaultRedelivery)
+	}
 }

@@ -38,7 +38,7 @@ func child() {
 				id := fmt.Sprintf("%s-%d-%d", round, a, i)
 				if _, err := add(l, record.Events, ev(id)); err != nil {
 					lines <- "failed " + err.Error()
-					time.Sleep(10 * time.Millisecond) // a client that waits before it tries again
+					<-time.After(10 * time.Millisecond) // a client that waits before it tries again
 					continue
 				}
 				lines <- "acked " + id

@@ -42,8 +42,11 @@ type Global struct {
 
 // What holds where nothing is configured.
 const (
-	DefaultWithin     = 60 * time.Second
-	DefaultRedelivery = time.Hour
+	DefaultWithin = 60 * time.Second
+	// DefaultRedelivery outlasts a night's outage: a broker gives a message that
+	// was logged and not yet acknowledged when we died again when we are back,
+	// and an emit step that was under way is repeated then.
+	DefaultRedelivery = 24 * time.Hour
 	DefaultTimeout    = 5 * time.Minute
 )
 

@@ -112,8 +112,7 @@ func crashes(t *rapid.T, r *rig) {
 			}
 			select {
 			case <-r.log.deaths:
-			default:
-				time.Sleep(20 * time.Microsecond)
+			case <-time.After(20 * time.Microsecond):
 				continue
 			}
 			break
