@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"signalbox/event"
+	"signalbox/internal/correlate"
 	"signalbox/internal/record"
 	"signalbox/internal/run"
 )
@@ -40,6 +41,19 @@ type Rules interface {
 	// Keeps says whether a window of a rule's own still has an owner of the
 	// same meaning.
 	Keeps(rule, signature string) bool
+
+	// Plan gives the plan of a rule, nil where it has none.
+	Plan(rule string) *correlate.Plan
+	// Binds says whether ev can be the given part of a finding in which the
+	// other parts are taken by bound (nil where a part is free). It is asked
+	// for parts that are Bound only. The error is for a condition without an
+	// answer; ev is not taken then.
+	Binds(rule string, part int, ev *event.Event, bound []*event.Event) (bool, error)
+	// Topology is how the devices are joined; nil where nobody says.
+	Topology() *correlate.Topology
+	// Effect is what an event of a type says about the topology, "" for
+	// nothing.
+	Effect(eventType string) correlate.Effect
 }
 
 // Windows are the lengths of the windows that no rule owns.
@@ -61,6 +75,11 @@ type Match struct {
 	Key       Key
 	Within    time.Duration
 	Signature string
+
+	// Of rules that ask for more than one event, or that hold, group, dampen
+	// or suppress: the plan, and what the event is to it.
+	Plan   *correlate.Plan
+	Inputs []correlate.Input
 }
 
 // Stretch is what was decided about a stretch of log.events: all events after

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"signalbox/event"
+	"signalbox/internal/correlate"
 	"signalbox/internal/record"
 )
 
@@ -362,3 +363,13 @@ func TestWindowAgreesWithTheObviousOne(t *testing.T) {
 		}
 	})
 }
+
+func (f *fakeRules) Plan(string) *correlate.Plan { return nil }
+
+func (f *fakeRules) Binds(string, int, *event.Event, []*event.Event) (bool, error) {
+	return false, nil
+}
+
+func (f *fakeRules) Topology() *correlate.Topology { return nil }
+
+func (f *fakeRules) Effect(string) correlate.Effect { return "" }

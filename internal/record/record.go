@@ -107,8 +107,8 @@ type Rules struct {
 // Command is what a person asked for through the API.
 type Command struct {
 	ID   string // UUIDv7
-	Verb string // "requeue", "discard", "replay"
-	Run  string // requeue, discard: the run
+	Verb string // "requeue", "discard", "replay", "acknowledge", "resolve"
+	Run  string // requeue, discard: the run; acknowledge, resolve: the situation
 	By   string // who asked
 	Note string // why
 
@@ -153,6 +153,13 @@ type Decision struct {
 	Command *Command // a command passed on to the workers, in order
 	Replay  bool     // the runs belong to a replay
 	DryRun  bool     // the runs must have no effect
+
+	// Due is set where time made the decision and not the event at At, which
+	// only came after it: a window that ended, an absence, a group. It is no
+	// event's outcome.
+	Due time.Time
+	// Situations are what became of situations.
+	Situations []SituationChange
 }
 
 // RunStart orders one run of one rule.
@@ -162,14 +169,47 @@ type RunStart struct {
 	RuleVersion string
 	Device      string // whose turn it waits for; "" for none
 	Partition   uint32
+
+	// Of rules that ask for more than one event: the events that made up what
+	// was found, oldest first (without their raw bytes; at most
+	// correlate.MaxKept), with the name that steps know each by ("" for none),
+	// how many there were in all, and the key that they share, for people.
+	// Otherwise all are empty, and Decision.Event is the one event.
+	Events []*event.Event
+	As     []string
+	Total  uint32
+	Key    string
+
+	// Branch says which steps of the rule run: "" is do, "updated" and
+	// "resolved" are those of its situation.
+	Branch    string
+	Situation string // id of the situation that the run belongs to
+}
+
+// SituationChange is one step in the life of a situation.
+type SituationChange struct {
+	ID     string // derived from rule, key and what opened it: the same for ever
+	Rule   string
+	Key    string // for people
+	Change string // "opened", "updated", "acknowledged", "resolved"
+	State  string // after it: "open", "acknowledged", "resolved"
+	Event  event.ID
+	Run    string // what it started; "" for nothing
+	By     string // acknowledged, resolved by a person: who
+	Note   string
 }
 
 // RuleNote says what a rule did other than start a run.
 type RuleNote struct {
-	Rule    string
-	Outcome string // "duplicate", "shadow", "loop", "error"
+	Rule string
+	// Outcome is "duplicate", "shadow", "loop" or "error"; of rules that ask
+	// for more than one event "joined" (it counts towards a finding), "held",
+	// "released", "absorbed" (held until it was part of a finding), "dampened",
+	// "upstream", "grouped", "late" or "full".
+	Outcome string
 	Detail  string
 	Of      event.ID
+	Key     string // of rules that ask for more than one event, for people
 }
 
 // StepBegin is in the log before the attempt is made.

@@ -9,7 +9,11 @@
 // same event give the same answer on every machine.
 package rule
 
-import "time"
+import (
+	"time"
+
+	"signalbox/internal/correlate"
+)
 
 // Pos is a place in a file that a user wrote.
 type Pos struct {
@@ -47,8 +51,27 @@ type Rule struct {
 	Lock        string // "device" or "none"
 	Do          []*Step
 
+	// Plan is nil where each event stands for itself and nothing is held,
+	// grouped, dampened or suppressed.
+	Plan    *correlate.Plan
+	pattern *pattern // the expressions of Plan
+	// Updated and Resolved are the steps of a situation's changes.
+	Updated, Resolved []*Step
+
 	guard []condition // equalities that When needs, see guard.go
 	order int         // in Set.Rules
+}
+
+// Steps gives the steps of a branch of the rule (see record.RunStart): do, or
+// those of a change of its situation.
+func (r *Rule) Steps(branch string) []*Step {
+	switch branch {
+	case "updated":
+		return r.Updated
+	case "resolved":
+		return r.Resolved
+	}
+	return r.Do
 }
 
 // Dedup is a window in which the same key is news only once.
