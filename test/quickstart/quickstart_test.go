@@ -60,7 +60,7 @@ func TestQuickStart(t *testing.T) {
 			}
 			continue
 		}
-		deadline := time.After(10 * time.Second)
+		deadline := time.After(30 * time.Second)
 		tick := time.NewTicker(50 * time.Millisecond)
 		for !ok() {
 			select {

@@ -28,7 +28,7 @@ func TestFlood(t *testing.T) {
 	}
 	// The kernel tells what it dropped with the next datagram that it keeps.
 	sent, taken := flood, 0
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -51,7 +51,7 @@ func (b *books) count(why string) int {
 // await waits until f holds.
 func (b *books) await(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for !f() {
 		select {
 		case <-b.changed:
@@ -120,7 +120,7 @@ func start(t *testing.T, cfg Config, hold bool) *running {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("Run does not end")
 		}
 	})
@@ -140,7 +140,7 @@ func (r *running) next(t *testing.T) taken {
 	select {
 	case g := <-r.got:
 		return g
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		t.Fatalf("no message; refused: %v", r.refused)
