@@ -49,6 +49,10 @@ type Request struct {
 	Replay bool           // the run is part of a replay
 	Device map[string]any // the inventory's record of the device, nil for none
 	Args   map[string]any // args of the step
+	// Events are those that made up what the rule found, oldest first, where it
+	// asks for more than one; the event that the Func gets is the one that set
+	// the run off. Empty where there is only that one.
+	Events []event.Event
 }
 
 type requestKey struct{}

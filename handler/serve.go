@@ -19,6 +19,7 @@ import (
 type wireRequest struct {
 	ID      string         `json:"id"`
 	Event   event.Event    `json:"event"`
+	Events  []event.Event  `json:"events"`
 	Run     string         `json:"run"`
 	Rule    string         `json:"rule"`
 	Step    string         `json:"step"`
@@ -111,7 +112,7 @@ func answer(ctx context.Context, mux *Mux, line []byte, out io.Writer) error {
 	}
 	ctx = context.WithValue(ctx, requestKey{}, Request{
 		Run: req.Run, Rule: req.Rule, Step: req.Step, Attempt: req.Attempt, Key: req.Key,
-		Replay: req.Replay, Device: req.Device, Args: req.Args,
+		Replay: req.Replay, Device: req.Device, Args: req.Args, Events: req.Events,
 	})
 	a := wireAnswer{ID: req.ID, OK: true}
 	output, err := mux.Call(ctx, req.Event)

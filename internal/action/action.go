@@ -34,7 +34,8 @@ type Call struct {
 	Step    string
 	Attempt int
 	Rule    string
-	Event   *event.Event
+	Event   *event.Event   // what set the run off: the last, where there are many
+	Events  []*event.Event // those that made up what the rule found, oldest first; empty where it is the one event
 	Device  map[string]any
 	Args    map[string]any // evaluated; types as the Spec says
 	DryRun  bool           // say what would be done, do nothing

@@ -206,7 +206,7 @@ func (t *thread) call(act action.Action, s *rule.Step, p *place, b *record.StepB
 	}()
 	res, err = act.Do(ctx, action.Call{
 		Run: b.Run, Step: b.Step, Attempt: int(b.Attempt), Rule: it.start.Rule,
-		Event: it.dec.Event, Device: t.x.base.Device, Args: args,
+		Event: t.x.event, Events: it.start.Events, Device: t.x.base.Device, Args: args,
 		DryRun: it.dec.DryRun, Replay: it.dec.Replay,
 		Key: b.Run + "/" + b.Step, Log: log, Secrets: hide.values,
 	})

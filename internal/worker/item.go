@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"signalbox/event"
 	"signalbox/internal/record"
 	"signalbox/internal/rule"
 	"signalbox/internal/run"
@@ -42,13 +43,45 @@ func (it *item) save() savedRun {
 		State: it.st.Clone(), Requeue: it.requeue}
 }
 
+// event is what set the run off: that of the decision, or where time made the
+// decision the last of those that made up what was found. Nil where neither is
+// known.
+func (it *item) event() *event.Event { return eventOf(it.dec, it.start) }
+
+func eventOf(d *record.Decision, start *record.RunStart) *event.Event {
+	switch n := len(start.Events); {
+	case d != nil && d.Event != nil:
+		return d.Event
+	case n > 0:
+		return start.Events[n-1]
+	}
+	return nil
+}
+
+// parts is what expressions see of the events that have a name.
+func (it *item) parts() map[string]any {
+	var parts map[string]any
+	for i, name := range it.start.As {
+		if name == "" || i >= len(it.start.Events) {
+			continue
+		}
+		if parts == nil {
+			parts = map[string]any{}
+		}
+		if _, has := parts[name]; !has { // a second one for the same part is in events
+			parts[name] = rule.EventValue(it.start.Events[i])
+		}
+	}
+	return parts
+}
+
 // alone is a decision with one of its runs only.
 func alone(d *record.Decision, start *record.RunStart) *record.Decision {
 	if d == nil {
 		return nil
 	}
 	c := *d
-	c.Runs, c.Notes = []record.RunStart{*start}, nil
+	c.Runs, c.Notes, c.Situations = []record.RunStart{*start}, nil, nil
 	return &c
 }
 
@@ -156,12 +189,14 @@ func (it *item) waits() bool {
 // tell tells the metrics and the operator that a run has ended.
 func (w *Worker) tell(it *item, end *record.RunEnd) {
 	since := time.Duration(0)
-	if it.dec != nil && it.dec.Event != nil && !it.dec.Event.Received.IsZero() {
-		since = max(w.cfg.Now().Sub(it.dec.Event.Received), 0)
+	ev := it.event()
+	if ev != nil && !ev.Received.IsZero() {
+		since = max(w.cfg.Now().Sub(ev.Received), 0)
 	}
 	w.cfg.Metrics.RunEnded(it.start.Rule, end.Outcome, since)
-	if it.group.open.Add(-1) == 0 && it.dec != nil && it.dec.Event != nil {
-		w.cfg.Metrics.EventDone(it.dec.Event.Type, since)
+	// What time decided is no event's outcome: the wait was the rule's wish.
+	if it.group.open.Add(-1) == 0 && ev != nil && it.dec.Due.IsZero() {
+		w.cfg.Metrics.EventDone(ev.Type, since)
 	}
 	switch {
 	case !it.waits():

@@ -34,7 +34,27 @@ type RunView struct {
 	Steps []StepView   `json:"steps,omitempty"`
 	Ends  []EndView    `json:"ends,omitempty"` // how it ended so far, and who put it back
 
+	// Of rules that ask for more than one event, and of situations.
+	Key       string      `json:"key,omitempty"`          // what the events share
+	Due       time.Time   `json:"due,omitzero"`           // when time decided it, and not an event
+	Total     int         `json:"events_total,omitempty"` // how many events made it up; Events has at most the oldest and the newest
+	Events    []EventView `json:"events,omitempty"`       // only where one run is asked for
+	Branch    string      `json:"branch,omitempty"`       // "updated", "resolved": which steps of the rule
+	Situation string      `json:"situation,omitempty"`    // the situation that it belongs to
+
 	decided record.Position
+}
+
+// EventView is one of the events that made up what a rule found.
+type EventView struct {
+	ID        event.ID        `json:"id"`
+	As        string          `json:"as,omitempty"` // the name that the rule has for it
+	Type      string          `json:"type"`
+	Device    string          `json:"device,omitempty"`
+	Interface string          `json:"interface,omitempty"`
+	Received  time.Time       `json:"received,omitzero"`
+	Time      time.Time       `json:"time,omitzero"`
+	Data      json.RawMessage `json:"data,omitempty"`
 }
 
 // StepView is one step of a run.
@@ -80,14 +100,19 @@ func viewOf(start *record.RunStart, dec *record.Decision, at record.Position, st
 	v := RunView{ID: start.Run, Rule: start.Rule, RuleVersion: start.RuleVersion, Device: start.Device,
 		Decided: at.String(), decided: at, Status: OutcomeName(st.Outcome), Error: st.Error,
 		Begun: st.Begun, Ended: st.Ended}
+	v.Key, v.Total, v.Branch, v.Situation = start.Key, int(start.Total), start.Branch, start.Situation
+	v.Total = max(v.Total, len(start.Events))
 	if dec != nil {
-		v.DryRun, v.Replay = dec.DryRun, dec.Replay
-		if dec.Event != nil {
-			v.EventID, v.EventType = dec.Event.ID, dec.Event.Type
-			if whole {
-				v.Event = dec.Event
-			}
+		v.DryRun, v.Replay, v.Due = dec.DryRun, dec.Replay, dec.Due
+	}
+	if ev := eventOf(dec, start); ev != nil {
+		v.EventID, v.EventType = ev.ID, ev.Type
+		if whole {
+			v.Event = ev
 		}
+	}
+	if whole {
+		v.Events = eventViews(start)
 	}
 	if v.Status == "" {
 		v.Status = "pending"
@@ -107,6 +132,20 @@ func viewOf(start *record.RunStart, dec *record.Decision, at record.Position, st
 		}
 	}
 	return v
+}
+
+// eventViews lists the events that made up what a rule found.
+func eventViews(start *record.RunStart) []EventView {
+	var out []EventView
+	for i, ev := range start.Events {
+		v := EventView{ID: ev.ID, Type: ev.Type, Device: ev.Device, Interface: ev.Interface,
+			Received: ev.Received, Time: ev.Time, Data: ev.Data}
+		if i < len(start.As) {
+			v.As = start.As[i]
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 // view makes a view of a run that is or was open.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"signalbox/event"
 	"signalbox/internal/record"
 	"signalbox/internal/rule"
 	"signalbox/internal/run"
@@ -30,7 +31,9 @@ type execution struct {
 	it   *item
 	gen  uint32
 	rule *rule.Rule
-	base rule.Scope // what is the same for all steps
+	// event is what set the run off: the last, where there are many.
+	event *event.Event
+	base  rule.Scope // what is the same for all steps
 }
 
 // thread is one strand of an execution: the run itself, or a branch of
@@ -156,16 +159,24 @@ func (x *execution) walk(t *thread) (end, error) {
 	}
 	defer cancel()
 	x.scope()
-	return t.steps(x.rule.Do, place{ctx: ctx})
+	steps := x.rule.Steps(x.it.start.Branch)
+	if b := x.it.start.Branch; b != "" && len(steps) == 0 {
+		return failed, fmt.Errorf("rule %s, version %s, has no steps %q", x.rule.Name, x.rule.Version, b)
+	}
+	t.registers = x.it.parts()
+	return t.steps(steps, place{ctx: ctx})
 }
 
 // scope sets up what every expression of the run sees.
 func (x *execution) scope() {
-	d := x.it.dec
-	if f := x.w.cfg.Scope; f != nil && d.Event != nil {
-		x.base = *f(d.Event)
+	x.event = x.it.event()
+	if f := x.w.cfg.Scope; f != nil && x.event != nil {
+		x.base = *f(x.event)
 	} else {
-		x.base = rule.Scope{Event: d.Event}
+		x.base = rule.Scope{Event: x.event}
+	}
+	if found := x.it.start.Events; len(found) > 0 {
+		x.base = x.base.WithEvents(found)
 	}
 	x.base.Rule = x.w.names.of(x.rule)
 }

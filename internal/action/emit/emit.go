@@ -114,7 +114,7 @@ func build(call action.Call, redact *action.Redactor) (event.Event, error) {
 		SenderID: call.Key, Source: Source,
 		Type:      args.String("type", ""),
 		Interface: args.String("interface", ""),
-		Cause:     &event.Cause{Run: call.Run, Rule: call.Rule, Rules: []string{call.Rule}, Replay: call.Replay},
+		Cause:     &event.Cause{Run: call.Run, Rule: call.Rule, Replay: call.Replay},
 	}
 	if !isType(e.Type) {
 		args.Fail("type", "%q is not an event type: expected snake_case such as interface_down, at most %d bytes", action.Escape(e.Type, 100), maxType)
@@ -124,10 +124,14 @@ func build(call action.Call, redact *action.Redactor) (event.Event, error) {
 		device = by.Device
 		e.TraceParent, e.Cause.Event = by.TraceParent, by.ID
 		if by.Cause != nil {
-			e.Cause.Rules = append(slices.Clone(by.Cause.Rules), call.Rule)
+			e.Cause.Rules = slices.Clone(by.Cause.Rules)
 			e.Cause.Replay = e.Cause.Replay || by.Cause.Replay
 		}
 	}
+	for _, by := range call.Events {
+		chain(e.Cause, by)
+	}
+	e.Cause.Rules = append(e.Cause.Rules, call.Rule)
 	e.Device = args.String("device", device)
 	for name, s := range map[string]string{"device": e.Device, "interface": e.Interface} {
 		if len(s) > maxName {
@@ -152,6 +156,21 @@ func build(call action.Call, redact *action.Redactor) (event.Event, error) {
 	}
 	e.Device, e.Interface = redact.Text(e.Device), redact.Text(e.Interface)
 	return e, args.Err()
+}
+
+// chain adds the rules that led to an event. Where a run has many events none
+// of their rules may be forgotten, or a chain through one of them would go round
+// for ever; so a chain may look longer than it is, and never shorter.
+func chain(c *event.Cause, by *event.Event) {
+	if by.Cause == nil {
+		return
+	}
+	for _, r := range by.Cause.Rules {
+		if !slices.Contains(c.Rules, r) {
+			c.Rules = append(c.Rules, r)
+		}
+	}
+	c.Replay = c.Replay || by.Cause.Replay
 }
 
 func readTime(args *action.Args) time.Time {

@@ -70,6 +70,21 @@ func TestEmit(t *testing.T) {
 	}
 }
 
+// TestChainOfManyEvents: no rule that led to any of the events is forgotten.
+func TestChainOfManyEvents(t *testing.T) {
+	var to intake
+	c := call(map[string]any{"type": "site_outage"})
+	c.Events = []*event.Event{
+		{ID: "e0", Cause: &event.Cause{Rules: []string{"probe", "a"}, Replay: true}}, {ID: "e1"}, c.Event}
+	if _, err := emit.New(&to).Do(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	want := &event.Cause{Run: "r2", Rule: "b", Event: "e2", Rules: []string{"a", "probe", "b"}, Replay: true}
+	if diff := cmp.Diff(want, to.got[0].Cause); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestChainsEnd(t *testing.T) {
 	var to intake
 	a := emit.New(&to)

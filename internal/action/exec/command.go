@@ -62,7 +62,7 @@ func (a *Action) readCommand(call action.Call) (*command, error) {
 		args.Fail("env", "%w", err)
 	}
 	c.env = slices.Concat(inherited(), eventEnv(call), own)
-	if c.stdin, err = stdin(args, call.Event); err != nil {
+	if c.stdin, err = stdin(args, call); err != nil {
 		args.Fail("stdin", "%w", err)
 	}
 	if err := args.Err(); err != nil {
@@ -194,21 +194,41 @@ func userEnv(m map[string]any) ([]string, error) {
 	return env, nil
 }
 
-// stdin is the event as CloudEvents JSON, or what the argument says.
-func stdin(args *action.Args, e *event.Event) ([]byte, error) {
+// stdin is the event as CloudEvents JSON, or what the argument says. Where more
+// than one event made up what the rule found, the object has them all beside it,
+// as the list "events", oldest first.
+func stdin(args *action.Args, call action.Call) ([]byte, error) {
 	switch v := args.Any("stdin").(type) {
 	case string:
 		return []byte(v), nil
 	case nil:
-		if e == nil {
+		if call.Event == nil {
 			return nil, nil
 		}
-		b, err := e.AppendJSON(nil)
+		b, err := call.Event.AppendJSON(nil)
+		if err == nil && len(call.Events) > 1 {
+			b, err = appendEvents(b, call.Events)
+		}
 		return append(b, '\n'), err
 	default:
 		b, err := json.Marshal(v)
 		return append(b, '\n'), err
 	}
+}
+
+// appendEvents adds the member "events" to the JSON object b.
+func appendEvents(b []byte, events []*event.Event) ([]byte, error) {
+	b = append(bytes.TrimSuffix(b, []byte("}")), `,"events":[`...)
+	for i, e := range events {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = e.AppendJSON(b); err != nil {
+			return b, err
+		}
+	}
+	return append(b, "]}"...), nil
 }
 
 // maxWritten is where a command that does not stop writing is killed: what is

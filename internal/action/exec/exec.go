@@ -75,7 +75,7 @@ func (a *Action) Spec() rule.ActionSpec {
 		Name: "exec",
 		Doc: "Runs a program, or asks a handler process. There is no shell: arguments go to the program one by one, whatever is in them. " +
 			"Write the program's name as plain text in the rule, never from an event; actions.exec.allow bounds which ones may run. " +
-			"The event is on stdin as CloudEvents JSON, and in SIGNALBOX_EVENT_TYPE, SIGNALBOX_EVENT_ID, SIGNALBOX_DEVICE, SIGNALBOX_INTERFACE, " +
+			"The event is on stdin as CloudEvents JSON (where a rule found something in many events, with all of them as the list events), and in SIGNALBOX_EVENT_TYPE, SIGNALBOX_EVENT_ID, SIGNALBOX_DEVICE, SIGNALBOX_INTERFACE, " +
 			"SIGNALBOX_RUN, SIGNALBOX_RULE, SIGNALBOX_STEP, SIGNALBOX_ATTEMPT, SIGNALBOX_KEY, SIGNALBOX_REPLAY and TRACEPARENT. " +
 			"Of Signalbox's own environment only PATH, HOME, LANG and TZ are passed on. " +
 			"Arguments can be seen by every user of the machine: pass secrets by env or stdin.",

@@ -166,6 +166,25 @@ func TestProgramSeesItsCall(t *testing.T) {
 	}
 }
 
+// TestEventsOnStdin: a program sees all events that made up what a rule found.
+func TestEventsOnStdin(t *testing.T) {
+	a := newExec(t)
+	c := call(map[string]any{"command": []any{self(t), "be:show"}})
+	c.Events = []*event.Event{{ID: "e0", Type: "interface_down", Device: "sw1"}, c.Event}
+	res, err := a.Do(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		ID     event.ID      `json:"id"`
+		Events []event.Event `json:"events"`
+	}
+	in := res.Output["json"].(map[string]any)["stdin"].(string)
+	if err := json.Unmarshal([]byte(in), &got); err != nil || got.ID != "e1" || len(got.Events) != 2 || got.Events[0].ID != "e0" || got.Events[1].ID != "e1" {
+		t.Errorf("stdin %s: %v", in, err)
+	}
+}
+
 func TestNothingIsInterpreted(t *testing.T) {
 	a := newExec(t)
 	for _, payload := range []string{

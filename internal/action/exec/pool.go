@@ -251,6 +251,15 @@ func (p *pool) encode(req *request, call action.Call, args map[string]any) error
 		}
 		q.Event = b
 	}
+	if len(call.Events) > 1 {
+		for _, e := range call.Events {
+			b, err := e.AppendJSON(nil)
+			if err != nil {
+				return err
+			}
+			q.Events = append(q.Events, b)
+		}
+	}
 	line, err := json.Marshal(q)
 	if err != nil {
 		return err

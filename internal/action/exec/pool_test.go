@@ -140,9 +140,16 @@ func TestHandler(t *testing.T) {
 	res, err := a.Do(t.Context(), c)
 	want := map[string]any{"device": "sw1", "request": map[string]any{
 		"Run": "run-1", "Rule": "port-down", "Step": "1", "Attempt": int64(2), "Key": "run-1.1", "Replay": false,
-		"Device": map[string]any{"role": "core"}, "Args": map[string]any{"vlan": int64(7)}}}
+		"Device": map[string]any{"role": "core"}, "Args": map[string]any{"vlan": int64(7)}, "Events": nil}}
 	if diff := cmp.Diff(want, got(res)); diff != "" || err != nil {
 		t.Error(diff, err)
+	}
+	c.Events = []*event.Event{{ID: "e0", Type: "interface_down"}, c.Event}
+	if res, err = a.Do(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if seen, _ := got(res)["request"].(map[string]any)["Events"].([]any); len(seen) != 2 || seen[0].(map[string]any)["id"] != "e0" {
+		t.Errorf("the handler saw %v", seen)
 	}
 	if res, err := a.Do(t.Context(), askFor("list", nil)); err != nil || !cmp.Equal(res.Output["json"], any([]any{int64(1), int64(2)})) {
 		t.Error(res, err)

@@ -14,16 +14,19 @@ import (
 
 // ask is one request to a handler: one line of JSON.
 type ask struct {
-	ID      string          `json:"id"` // to be repeated in the answer
-	Event   json.RawMessage `json:"event"`
-	Run     string          `json:"run"`
-	Rule    string          `json:"rule"`
-	Step    string          `json:"step"`
-	Attempt int             `json:"attempt"`
-	Key     string          `json:"key"`
-	Replay  bool            `json:"replay,omitempty"`
-	Device  map[string]any  `json:"device,omitempty"`
-	Args    map[string]any  `json:"args"`
+	ID    string          `json:"id"` // to be repeated in the answer
+	Event json.RawMessage `json:"event"`
+	// Events are those that made up what the rule found, oldest first, where
+	// there is more than one.
+	Events  []json.RawMessage `json:"events,omitempty"`
+	Run     string            `json:"run"`
+	Rule    string            `json:"rule"`
+	Step    string            `json:"step"`
+	Attempt int               `json:"attempt"`
+	Key     string            `json:"key"`
+	Replay  bool              `json:"replay,omitempty"`
+	Device  map[string]any    `json:"device,omitempty"`
+	Args    map[string]any    `json:"args"`
 }
 
 // answer is what a handler says to it, one line too.
