@@ -93,6 +93,26 @@ func CloneDecision(d *Decision) *Decision {
 		t.own(&r.Rule)
 		t.own(&r.RuleVersion)
 		t.own(&r.Device)
+		t.own(&r.Key)
+		t.own(&r.Branch)
+		t.own(&r.Situation)
+		r.As = slices.Clone(r.As)
+		for j := range r.As {
+			t.own(&r.As[j])
+		}
+		r.Events = slices.Clone(r.Events)
+		for j, ev := range r.Events {
+			own := *ev
+			r.Events[j] = &own
+			t.event(&own)
+		}
+	}
+	c.Situations = slices.Clone(d.Situations)
+	for i := range c.Situations {
+		s := &c.Situations[i]
+		for _, f := range []*string{&s.ID, &s.Rule, &s.Key, &s.Change, &s.State, (*string)(&s.Event), &s.Run, &s.By, &s.Note} {
+			t.own(f)
+		}
 	}
 	if d.Event != nil {
 		ev := *d.Event

@@ -226,6 +226,16 @@ func decodePosition(b []byte) (Position, error) {
 	return p, nil
 }
 
+// DecodeEvent reads what AppendEvent wrote. As with DecodeBatch, strings and
+// bytes of the result are parts of b.
+func DecodeEvent(b []byte) (*event.Event, error) {
+	e := new(event.Event)
+	if err := decodeEvent(b, e); err != nil {
+		return nil, within("event", err)
+	}
+	return e, nil
+}
+
 func decodeEvent(b []byte, e *event.Event) error {
 	for len(b) > 0 {
 		f, rest, err := next(b)

@@ -128,7 +128,7 @@ func (d *decoder) decision(b []byte, r *Decision) error {
 			r.Reason = str(f.bytes)
 		case 6<<3 | blen:
 			var s RunStart
-			err = decodeRunStart(f.bytes, &s)
+			err = d.runStart(f.bytes, &s)
 			r.Runs = append(r.Runs, s)
 		case 7<<3 | blen:
 			var n RuleNote
@@ -141,6 +141,12 @@ func (d *decoder) decision(b []byte, r *Decision) error {
 			r.Replay = f.value != 0
 		case 10<<3 | vint:
 			r.DryRun = f.value != 0
+		case 11<<3 | blen:
+			r.Due, err = decodeTime(f.bytes)
+		case 12<<3 | blen:
+			var s SituationChange
+			err = decodeSituation(f.bytes, &s)
+			r.Situations = append(r.Situations, s)
 		}
 		if err != nil {
 			return err
@@ -149,7 +155,7 @@ func (d *decoder) decision(b []byte, r *Decision) error {
 	return nil
 }
 
-func decodeRunStart(b []byte, r *RunStart) error {
+func (d *decoder) runStart(b []byte, r *RunStart) error {
 	for len(b) > 0 {
 		f, rest, err := next(b)
 		if err != nil {
@@ -167,6 +173,53 @@ func decodeRunStart(b []byte, r *RunStart) error {
 			r.Device = str(f.bytes)
 		case 5<<3 | vint:
 			r.Partition = uint32(f.value)
+		case 6<<3 | blen:
+			ev := d.newEvent()
+			if err := decodeEvent(f.bytes, ev); err != nil {
+				return within("run start: event", err)
+			}
+			r.Events = append(r.Events, ev)
+		case 7<<3 | blen:
+			r.As = append(r.As, str(f.bytes))
+		case 8<<3 | vint:
+			r.Total = uint32(f.value)
+		case 9<<3 | blen:
+			r.Key = str(f.bytes)
+		case 10<<3 | blen:
+			r.Branch = str(f.bytes)
+		case 11<<3 | blen:
+			r.Situation = str(f.bytes)
+		}
+	}
+	return nil
+}
+
+func decodeSituation(b []byte, s *SituationChange) error {
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return within("situation", err)
+		}
+		b = rest
+		switch f.key {
+		case 1<<3 | blen:
+			s.ID = str(f.bytes)
+		case 2<<3 | blen:
+			s.Rule = str(f.bytes)
+		case 3<<3 | blen:
+			s.Key = str(f.bytes)
+		case 4<<3 | blen:
+			s.Change = str(f.bytes)
+		case 5<<3 | blen:
+			s.State = str(f.bytes)
+		case 6<<3 | blen:
+			s.Event = event.ID(str(f.bytes))
+		case 7<<3 | blen:
+			s.Run = str(f.bytes)
+		case 8<<3 | blen:
+			s.By = str(f.bytes)
+		case 9<<3 | blen:
+			s.Note = str(f.bytes)
 		}
 	}
 	return nil
@@ -188,6 +241,8 @@ func decodeRuleNote(b []byte, n *RuleNote) error {
 			n.Detail = str(f.bytes)
 		case 4<<3 | blen:
 			n.Of = event.ID(str(f.bytes))
+		case 5<<3 | blen:
+			n.Key = str(f.bytes)
 		}
 	}
 	return nil

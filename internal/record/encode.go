@@ -127,8 +127,9 @@ func appendPosition(dst []byte, num protowire.Number, p Position) []byte {
 	return shut(dst, at)
 }
 
-func appendEvent(dst []byte, num protowire.Number, e *event.Event) []byte {
-	dst, at := open(dst, num)
+// AppendEvent appends the coding of one event (message Event) for who keeps it
+// elsewhere than in a batch; DecodeEvent reads it. The length is not written.
+func AppendEvent(dst []byte, e *event.Event) []byte {
 	dst = appendString(dst, 1, e.ID)
 	dst = appendString(dst, 2, e.SenderID)
 	dst = appendString(dst, 3, e.Source)
@@ -149,7 +150,12 @@ func appendEvent(dst []byte, num protowire.Number, e *event.Event) []byte {
 		dst = appendCause(dst, e.Cause)
 	}
 	dst = appendString(dst, 16, e.Resubmits)
-	return shut(dst, at)
+	return dst
+}
+
+func appendEvent(dst []byte, num protowire.Number, e *event.Event) []byte {
+	dst, at := open(dst, num)
+	return shut(AppendEvent(dst, e), at)
 }
 
 // appendMeta sorts the keys: the same event is the same bytes.
@@ -243,6 +249,10 @@ func appendDecision(dst []byte, num protowire.Number, d *Decision) []byte {
 	}
 	dst = appendBool(dst, 9, d.Replay)
 	dst = appendBool(dst, 10, d.DryRun)
+	dst = appendTime(dst, 11, d.Due)
+	for i := range d.Situations {
+		dst = appendSituation(dst, &d.Situations[i])
+	}
 	return shut(dst, at)
 }
 
@@ -253,6 +263,30 @@ func appendRunStart(dst []byte, r *RunStart) []byte {
 	dst = appendString(dst, 3, r.RuleVersion)
 	dst = appendString(dst, 4, r.Device)
 	dst = appendUint(dst, 5, uint64(r.Partition))
+	for _, e := range r.Events {
+		dst = appendEvent(dst, 6, e)
+	}
+	for _, as := range r.As {
+		dst = appendStringAlways(dst, 7, as)
+	}
+	dst = appendUint(dst, 8, uint64(r.Total))
+	dst = appendString(dst, 9, r.Key)
+	dst = appendString(dst, 10, r.Branch)
+	dst = appendString(dst, 11, r.Situation)
+	return shut(dst, at)
+}
+
+func appendSituation(dst []byte, s *SituationChange) []byte {
+	dst, at := open(dst, 12)
+	dst = appendString(dst, 1, s.ID)
+	dst = appendString(dst, 2, s.Rule)
+	dst = appendString(dst, 3, s.Key)
+	dst = appendString(dst, 4, s.Change)
+	dst = appendString(dst, 5, s.State)
+	dst = appendString(dst, 6, s.Event)
+	dst = appendString(dst, 7, s.Run)
+	dst = appendString(dst, 8, s.By)
+	dst = appendString(dst, 9, s.Note)
 	return shut(dst, at)
 }
 
@@ -262,6 +296,7 @@ func appendRuleNote(dst []byte, n *RuleNote) []byte {
 	dst = appendString(dst, 2, n.Outcome)
 	dst = appendString(dst, 3, n.Detail)
 	dst = appendString(dst, 4, n.Of)
+	dst = appendString(dst, 5, n.Key)
 	return shut(dst, at)
 }
 

@@ -82,12 +82,31 @@ func decisions(t *rapid.T) *record.Decision {
 		d.Command = commands(t)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "runs") {
-		d.Runs = append(d.Runs, record.RunStart{Run: text.Draw(t, "run"), Rule: text.Draw(t, "rule"), RuleVersion: text.Draw(t, "version"), Device: text.Draw(t, "device"), Partition: num.Draw(t, "partition")})
+		d.Runs = append(d.Runs, runStart(t))
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "notes") {
-		d.Notes = append(d.Notes, record.RuleNote{Rule: text.Draw(t, "rule"), Outcome: text.Draw(t, "outcome"), Detail: text.Draw(t, "detail"), Of: event.ID(text.Draw(t, "of"))})
+		d.Notes = append(d.Notes, record.RuleNote{Rule: text.Draw(t, "rule"), Outcome: text.Draw(t, "outcome"), Detail: text.Draw(t, "detail"), Of: event.ID(text.Draw(t, "of")), Key: text.Draw(t, "key")})
+	}
+	if flip.Draw(t, "due?") {
+		d.Due = times().Draw(t, "due")
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "situations") {
+		s := func(name string) string { return text.Draw(t, name) }
+		d.Situations = append(d.Situations, record.SituationChange{ID: s("id"), Rule: s("rule"), Key: s("key"), Change: s("change"),
+			State: s("state"), Event: event.ID(s("event")), Run: s("run"), By: s("by"), Note: s("note")})
 	}
 	return d
+}
+
+func runStart(t *rapid.T) record.RunStart {
+	s := func(name string) string { return text.Draw(t, name) }
+	r := record.RunStart{Run: s("run"), Rule: s("rule"), RuleVersion: s("version"), Device: s("device"), Partition: num.Draw(t, "partition"),
+		Total: num.Draw(t, "total"), Key: s("key"), Branch: s("branch"), Situation: s("situation")}
+	for range rapid.IntRange(0, 2).Draw(t, "of") {
+		r.Events = append(r.Events, events().Draw(t, "event"))
+		r.As = append(r.As, s("as"))
+	}
+	return r
 }
 
 func records() *rapid.Generator[record.Record] {

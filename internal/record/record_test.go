@@ -166,9 +166,10 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 }
 
 // A file written by version 1 stays readable for ever: never change
-// testdata/v1.batch, nor v1zstd.batch; a version 2 gets files of its own.
+// testdata/v1.batch, nor v1zstd.batch; a version 2 gets files of its own, and
+// so does what was added to version 1 (v1correlated.batch).
 func TestGolden(t *testing.T) {
-	for name, want := range map[string]*record.Batch{"v1": golden(), "v1zstd": goldenLarge()} {
+	for name, want := range map[string]*record.Batch{"v1": golden(), "v1zstd": goldenLarge(), "v1correlated": goldenCorrelated()} {
 		file := "testdata/" + name + ".batch"
 		if *rewrite {
 			if err := os.WriteFile(file, record.Encode(want), 0o644); err != nil {
@@ -277,6 +278,24 @@ func golden() *record.Batch {
 			{Kind: record.KindStepEnd, End: &record.StepEnd{Run: "r", Step: "1", Attempt: 2, OK: true, Skipped: true, Output: []byte("{}"), Error: "e", Recoverable: true, Took: time.Second, RetryAt: at}},
 			{Kind: record.KindRunEnd, RunEnd: &record.RunEnd{Run: "r", Outcome: record.InDoubt, Error: "e", By: "bob"}},
 		},
+	}
+}
+
+// goldenCorrelated has what decisions say of rules that ask for more than one
+// event.
+func goldenCorrelated() *record.Batch {
+	e := golden().Records[0].Event
+	e.Raw = nil
+	return &record.Batch{
+		Writer: "n1/log.decisions", Number: 9, Prev: [32]byte{4}, Subject: record.Decisions,
+		From: record.Position{Seq: 1}, Through: record.Position{Seq: 2}, RulesVersion: "abc",
+		Records: []record.Record{{Kind: record.KindDecision, Decision: &record.Decision{At: record.Position{Seq: 2}, Verdict: record.Decided, Event: e,
+			Due: e.Received.Add(time.Minute),
+			Runs: []record.RunStart{{Run: "r", Rule: "x", RuleVersion: "1", Device: "sw1", Partition: 3, Events: []*event.Event{e, e},
+				As: []string{"change", ""}, Total: 200, Key: "sw1 Gi0/1", Branch: "updated", Situation: "s"}},
+			Notes: []record.RuleNote{{Rule: "y", Outcome: "released", Detail: "d", Of: "o", Key: "sw1"}},
+			Situations: []record.SituationChange{{ID: "s", Rule: "x", Key: "sw1", Change: "acknowledged", State: "open", Event: "e", Run: "r",
+				By: "alice", Note: "mine"}}}}},
 	}
 }
 

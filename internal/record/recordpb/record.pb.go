@@ -1085,6 +1085,8 @@ type Decision struct {
 	Command       *Command               `protobuf:"bytes,8,opt,name=command,proto3" json:"command,omitempty"`
 	Replay        bool                   `protobuf:"varint,9,opt,name=replay,proto3" json:"replay,omitempty"`
 	DryRun        bool                   `protobuf:"varint,10,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Due           *Timestamp             `protobuf:"bytes,11,opt,name=due,proto3" json:"due,omitempty"` // time decided it, not the record at "at"
+	Situations    []*SituationChange     `protobuf:"bytes,12,rep,name=situations,proto3" json:"situations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1189,6 +1191,20 @@ func (x *Decision) GetDryRun() bool {
 	return false
 }
 
+func (x *Decision) GetDue() *Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *Decision) GetSituations() []*SituationChange {
+	if x != nil {
+		return x.Situations
+	}
+	return nil
+}
+
 type RunStart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
@@ -1196,6 +1212,12 @@ type RunStart struct {
 	RuleVersion   string                 `protobuf:"bytes,3,opt,name=rule_version,json=ruleVersion,proto3" json:"rule_version,omitempty"`
 	Device        string                 `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
 	Partition     uint32                 `protobuf:"varint,5,opt,name=partition,proto3" json:"partition,omitempty"`
+	Events        []*Event               `protobuf:"bytes,6,rep,name=events,proto3" json:"events,omitempty"` // what made up the finding, oldest first
+	As            []string               `protobuf:"bytes,7,rep,name=as,proto3" json:"as,omitempty"`         // none, or one for each of events
+	Total         uint32                 `protobuf:"varint,8,opt,name=total,proto3" json:"total,omitempty"`
+	Key           string                 `protobuf:"bytes,9,opt,name=key,proto3" json:"key,omitempty"`
+	Branch        string                 `protobuf:"bytes,10,opt,name=branch,proto3" json:"branch,omitempty"`
+	Situation     string                 `protobuf:"bytes,11,opt,name=situation,proto3" json:"situation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1265,19 +1287,170 @@ func (x *RunStart) GetPartition() uint32 {
 	return 0
 }
 
+func (x *RunStart) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *RunStart) GetAs() []string {
+	if x != nil {
+		return x.As
+	}
+	return nil
+}
+
+func (x *RunStart) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *RunStart) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RunStart) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *RunStart) GetSituation() string {
+	if x != nil {
+		return x.Situation
+	}
+	return ""
+}
+
+type SituationChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Rule          string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Change        string                 `protobuf:"bytes,4,opt,name=change,proto3" json:"change,omitempty"`
+	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	Event         string                 `protobuf:"bytes,6,opt,name=event,proto3" json:"event,omitempty"`
+	Run           string                 `protobuf:"bytes,7,opt,name=run,proto3" json:"run,omitempty"`
+	By            string                 `protobuf:"bytes,8,opt,name=by,proto3" json:"by,omitempty"`
+	Note          string                 `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SituationChange) Reset() {
+	*x = SituationChange{}
+	mi := &file_record_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SituationChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SituationChange) ProtoMessage() {}
+
+func (x *SituationChange) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SituationChange.ProtoReflect.Descriptor instead.
+func (*SituationChange) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SituationChange) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SituationChange) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *SituationChange) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SituationChange) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *SituationChange) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *SituationChange) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *SituationChange) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *SituationChange) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *SituationChange) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type RuleNote struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
 	Outcome       string                 `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	Of            string                 `protobuf:"bytes,4,opt,name=of,proto3" json:"of,omitempty"`
+	Key           string                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RuleNote) Reset() {
 	*x = RuleNote{}
-	mi := &file_record_proto_msgTypes[13]
+	mi := &file_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1462,7 @@ func (x *RuleNote) String() string {
 func (*RuleNote) ProtoMessage() {}
 
 func (x *RuleNote) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[13]
+	mi := &file_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1475,7 @@ func (x *RuleNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleNote.ProtoReflect.Descriptor instead.
 func (*RuleNote) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{13}
+	return file_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RuleNote) GetRule() string {
@@ -1333,6 +1506,13 @@ func (x *RuleNote) GetOf() string {
 	return ""
 }
 
+func (x *RuleNote) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 type StepBegin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
@@ -1346,7 +1526,7 @@ type StepBegin struct {
 
 func (x *StepBegin) Reset() {
 	*x = StepBegin{}
-	mi := &file_record_proto_msgTypes[14]
+	mi := &file_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1538,7 @@ func (x *StepBegin) String() string {
 func (*StepBegin) ProtoMessage() {}
 
 func (x *StepBegin) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[14]
+	mi := &file_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1551,7 @@ func (x *StepBegin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepBegin.ProtoReflect.Descriptor instead.
 func (*StepBegin) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{14}
+	return file_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StepBegin) GetRun() string {
@@ -1427,7 +1607,7 @@ type StepEnd struct {
 
 func (x *StepEnd) Reset() {
 	*x = StepEnd{}
-	mi := &file_record_proto_msgTypes[15]
+	mi := &file_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1619,7 @@ func (x *StepEnd) String() string {
 func (*StepEnd) ProtoMessage() {}
 
 func (x *StepEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[15]
+	mi := &file_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1632,7 @@ func (x *StepEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepEnd.ProtoReflect.Descriptor instead.
 func (*StepEnd) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{15}
+	return file_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StepEnd) GetRun() string {
@@ -1537,7 +1717,7 @@ type RunEnd struct {
 
 func (x *RunEnd) Reset() {
 	*x = RunEnd{}
-	mi := &file_record_proto_msgTypes[16]
+	mi := &file_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1729,7 @@ func (x *RunEnd) String() string {
 func (*RunEnd) ProtoMessage() {}
 
 func (x *RunEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[16]
+	mi := &file_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1742,7 @@ func (x *RunEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEnd.ProtoReflect.Descriptor instead.
 func (*RunEnd) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{16}
+	return file_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RunEnd) GetRun() string {
@@ -1686,7 +1866,7 @@ const file_record_proto_rawDesc = "" +
 	"\n" +
 	"first_time\x18\x04 \x01(\v2\x1b.signalbox.log.v1.TimestampR\tfirstTime\x128\n" +
 	"\tlast_time\x18\x05 \x01(\v2\x1b.signalbox.log.v1.TimestampR\blastTime\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xef\x02\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xe1\x03\n" +
 	"\bDecision\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.signalbox.log.v1.PositionR\x02at\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\rR\averdict\x12-\n" +
@@ -1698,18 +1878,40 @@ const file_record_proto_rawDesc = "" +
 	"\acommand\x18\b \x01(\v2\x19.signalbox.log.v1.CommandR\acommand\x12\x16\n" +
 	"\x06replay\x18\t \x01(\bR\x06replay\x12\x17\n" +
 	"\adry_run\x18\n" +
-	" \x01(\bR\x06dryRun\"\x89\x01\n" +
+	" \x01(\bR\x06dryRun\x12-\n" +
+	"\x03due\x18\v \x01(\v2\x1b.signalbox.log.v1.TimestampR\x03due\x12A\n" +
+	"\n" +
+	"situations\x18\f \x03(\v2!.signalbox.log.v1.SituationChangeR\n" +
+	"situations\"\xa8\x02\n" +
 	"\bRunStart\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12!\n" +
 	"\frule_version\x18\x03 \x01(\tR\vruleVersion\x12\x16\n" +
 	"\x06device\x18\x04 \x01(\tR\x06device\x12\x1c\n" +
-	"\tpartition\x18\x05 \x01(\rR\tpartition\"`\n" +
+	"\tpartition\x18\x05 \x01(\rR\tpartition\x12/\n" +
+	"\x06events\x18\x06 \x03(\v2\x17.signalbox.log.v1.EventR\x06events\x12\x0e\n" +
+	"\x02as\x18\a \x03(\tR\x02as\x12\x14\n" +
+	"\x05total\x18\b \x01(\rR\x05total\x12\x10\n" +
+	"\x03key\x18\t \x01(\tR\x03key\x12\x16\n" +
+	"\x06branch\x18\n" +
+	" \x01(\tR\x06branch\x12\x1c\n" +
+	"\tsituation\x18\v \x01(\tR\tsituation\"\xc1\x01\n" +
+	"\x0fSituationChange\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06change\x18\x04 \x01(\tR\x06change\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x14\n" +
+	"\x05event\x18\x06 \x01(\tR\x05event\x12\x10\n" +
+	"\x03run\x18\a \x01(\tR\x03run\x12\x0e\n" +
+	"\x02by\x18\b \x01(\tR\x02by\x12\x12\n" +
+	"\x04note\x18\t \x01(\tR\x04note\"r\n" +
 	"\bRuleNote\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x0e\n" +
-	"\x02of\x18\x04 \x01(\tR\x02of\"\x83\x01\n" +
+	"\x02of\x18\x04 \x01(\tR\x02of\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\"\x83\x01\n" +
 	"\tStepBegin\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x18\n" +
@@ -1748,26 +1950,27 @@ func file_record_proto_rawDescGZIP() []byte {
 	return file_record_proto_rawDescData
 }
 
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_record_proto_goTypes = []any{
-	(*Batch)(nil),     // 0: signalbox.log.v1.Batch
-	(*Records)(nil),   // 1: signalbox.log.v1.Records
-	(*Position)(nil),  // 2: signalbox.log.v1.Position
-	(*Timestamp)(nil), // 3: signalbox.log.v1.Timestamp
-	(*Record)(nil),    // 4: signalbox.log.v1.Record
-	(*Event)(nil),     // 5: signalbox.log.v1.Event
-	(*Cause)(nil),     // 6: signalbox.log.v1.Cause
-	(*Rejected)(nil),  // 7: signalbox.log.v1.Rejected
-	(*Rules)(nil),     // 8: signalbox.log.v1.Rules
-	(*Command)(nil),   // 9: signalbox.log.v1.Command
-	(*Retention)(nil), // 10: signalbox.log.v1.Retention
-	(*Decision)(nil),  // 11: signalbox.log.v1.Decision
-	(*RunStart)(nil),  // 12: signalbox.log.v1.RunStart
-	(*RuleNote)(nil),  // 13: signalbox.log.v1.RuleNote
-	(*StepBegin)(nil), // 14: signalbox.log.v1.StepBegin
-	(*StepEnd)(nil),   // 15: signalbox.log.v1.StepEnd
-	(*RunEnd)(nil),    // 16: signalbox.log.v1.RunEnd
-	nil,               // 17: signalbox.log.v1.Event.MetaEntry
+	(*Batch)(nil),           // 0: signalbox.log.v1.Batch
+	(*Records)(nil),         // 1: signalbox.log.v1.Records
+	(*Position)(nil),        // 2: signalbox.log.v1.Position
+	(*Timestamp)(nil),       // 3: signalbox.log.v1.Timestamp
+	(*Record)(nil),          // 4: signalbox.log.v1.Record
+	(*Event)(nil),           // 5: signalbox.log.v1.Event
+	(*Cause)(nil),           // 6: signalbox.log.v1.Cause
+	(*Rejected)(nil),        // 7: signalbox.log.v1.Rejected
+	(*Rules)(nil),           // 8: signalbox.log.v1.Rules
+	(*Command)(nil),         // 9: signalbox.log.v1.Command
+	(*Retention)(nil),       // 10: signalbox.log.v1.Retention
+	(*Decision)(nil),        // 11: signalbox.log.v1.Decision
+	(*RunStart)(nil),        // 12: signalbox.log.v1.RunStart
+	(*SituationChange)(nil), // 13: signalbox.log.v1.SituationChange
+	(*RuleNote)(nil),        // 14: signalbox.log.v1.RuleNote
+	(*StepBegin)(nil),       // 15: signalbox.log.v1.StepBegin
+	(*StepEnd)(nil),         // 16: signalbox.log.v1.StepEnd
+	(*RunEnd)(nil),          // 17: signalbox.log.v1.RunEnd
+	nil,                     // 18: signalbox.log.v1.Event.MetaEntry
 }
 var file_record_proto_depIdxs = []int32{
 	2,  // 0: signalbox.log.v1.Batch.from:type_name -> signalbox.log.v1.Position
@@ -1780,12 +1983,12 @@ var file_record_proto_depIdxs = []int32{
 	9,  // 7: signalbox.log.v1.Record.command:type_name -> signalbox.log.v1.Command
 	10, // 8: signalbox.log.v1.Record.retention:type_name -> signalbox.log.v1.Retention
 	11, // 9: signalbox.log.v1.Record.decision:type_name -> signalbox.log.v1.Decision
-	14, // 10: signalbox.log.v1.Record.begin:type_name -> signalbox.log.v1.StepBegin
-	15, // 11: signalbox.log.v1.Record.end:type_name -> signalbox.log.v1.StepEnd
-	16, // 12: signalbox.log.v1.Record.run_end:type_name -> signalbox.log.v1.RunEnd
+	15, // 10: signalbox.log.v1.Record.begin:type_name -> signalbox.log.v1.StepBegin
+	16, // 11: signalbox.log.v1.Record.end:type_name -> signalbox.log.v1.StepEnd
+	17, // 12: signalbox.log.v1.Record.run_end:type_name -> signalbox.log.v1.RunEnd
 	3,  // 13: signalbox.log.v1.Event.time:type_name -> signalbox.log.v1.Timestamp
 	3,  // 14: signalbox.log.v1.Event.received:type_name -> signalbox.log.v1.Timestamp
-	17, // 15: signalbox.log.v1.Event.meta:type_name -> signalbox.log.v1.Event.MetaEntry
+	18, // 15: signalbox.log.v1.Event.meta:type_name -> signalbox.log.v1.Event.MetaEntry
 	6,  // 16: signalbox.log.v1.Event.cause:type_name -> signalbox.log.v1.Cause
 	5,  // 17: signalbox.log.v1.Rejected.event:type_name -> signalbox.log.v1.Event
 	5,  // 18: signalbox.log.v1.Command.event:type_name -> signalbox.log.v1.Event
@@ -1795,14 +1998,17 @@ var file_record_proto_depIdxs = []int32{
 	2,  // 22: signalbox.log.v1.Decision.at:type_name -> signalbox.log.v1.Position
 	5,  // 23: signalbox.log.v1.Decision.event:type_name -> signalbox.log.v1.Event
 	12, // 24: signalbox.log.v1.Decision.runs:type_name -> signalbox.log.v1.RunStart
-	13, // 25: signalbox.log.v1.Decision.notes:type_name -> signalbox.log.v1.RuleNote
+	14, // 25: signalbox.log.v1.Decision.notes:type_name -> signalbox.log.v1.RuleNote
 	9,  // 26: signalbox.log.v1.Decision.command:type_name -> signalbox.log.v1.Command
-	3,  // 27: signalbox.log.v1.StepEnd.retry_at:type_name -> signalbox.log.v1.Timestamp
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	3,  // 27: signalbox.log.v1.Decision.due:type_name -> signalbox.log.v1.Timestamp
+	13, // 28: signalbox.log.v1.Decision.situations:type_name -> signalbox.log.v1.SituationChange
+	5,  // 29: signalbox.log.v1.RunStart.events:type_name -> signalbox.log.v1.Event
+	3,  // 30: signalbox.log.v1.StepEnd.retry_at:type_name -> signalbox.log.v1.Timestamp
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1827,7 +2033,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
