@@ -27,6 +27,10 @@ type Books struct {
 	Suppressed uint64 `json:"suppressed"`
 	Unmatched  uint64 `json:"unmatched"`
 
+	// Timed counts what time decided: windows that ended, absences, groups.
+	// It is no event's outcome.
+	Timed uint64 `json:"timed"`
+
 	Runs RunBooks `json:"runs"`
 	// Left is how many batches retention took, as the log tells.
 	Left uint64 `json:"left_by_retention"`
@@ -106,7 +110,10 @@ func (b *Books) count(r *record.Record) {
 
 func (b *Books) decision(d *record.Decision) {
 	b.Runs.Started += uint64(len(d.Runs))
-	if d.Command != nil || d.Replay {
+	if !d.Due.IsZero() {
+		b.Timed++
+	}
+	if !d.OfEvent() {
 		return // no event of its own
 	}
 	switch d.Verdict {
