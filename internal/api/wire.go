@@ -13,25 +13,54 @@ import (
 
 // Entry is an event as the log has it.
 type Entry struct {
-	Position string      `json:"position"` // seq/index
-	LogTime  time.Time   `json:"log_time"`
-	Status   string      `json:"status"` // decided, duplicate, suppressed, unmatched, rejected, pending
-	Reason   string      `json:"reason,omitempty"`
-	Of       event.ID    `json:"of,omitempty"` // duplicate: the event that it repeats
-	Runs     []string    `json:"runs,omitempty"`
-	Notes    []Note      `json:"notes,omitempty"` // rules that took part and started nothing
-	Event    event.Event `json:"event"`
+	Position string    `json:"position"` // seq/index
+	LogTime  time.Time `json:"log_time"`
+	Status   string    `json:"status"` // decided, duplicate, suppressed, unmatched, rejected, pending
+	Reason   string    `json:"reason,omitempty"`
+	Of       event.ID  `json:"of,omitempty"` // duplicate: the event that it repeats
+	Runs     []string  `json:"runs,omitempty"`
+	Notes    []Note    `json:"notes,omitempty"` // rules that took part and started nothing
+	// Situations are those that it opened, updated or resolved.
+	Situations []Change `json:"situations,omitempty"`
+	// Later is what came of it afterwards, by other events or by time. Only
+	// where one event is asked for.
+	Later []Later     `json:"later,omitempty"`
+	Event event.Event `json:"event"`
 }
 
 // Note says what a rule did other than start a run: its own window held the
 // event back (duplicate), it is in shadow mode, the chain of runs was stopped
 // (loop), or its condition has no answer (error), as where an attribute is
-// absent.
+// absent. Of rules that ask for more than one event: it counts (joined), waits
+// for one of them (held, released, absorbed, grouped), or is not taken (dampened,
+// upstream, late, full).
 type Note struct {
 	Rule    string   `json:"rule"`
 	Outcome string   `json:"outcome"`
 	Detail  string   `json:"detail,omitempty"`
 	Of      event.ID `json:"of,omitempty"`
+	Key     string   `json:"key,omitempty"`
+}
+
+// Change is what became of a situation.
+type Change struct {
+	ID     string `json:"id"`
+	Rule   string `json:"rule"`
+	Change string `json:"change"` // opened, updated, acknowledged, resolved
+	State  string `json:"state"`  // after it
+}
+
+// Later is what came of an event after it was decided.
+type Later struct {
+	Position string    `json:"position"` // of the record that brought it
+	LogTime  time.Time `json:"log_time"` // of the decision
+	Due      time.Time `json:"due,omitzero"`
+	Rule     string    `json:"rule"`
+	// Outcome is "found" (it is part of what the rule found), or that of a note.
+	Outcome   string `json:"outcome"`
+	Detail    string `json:"detail,omitempty"`
+	Run       string `json:"run,omitempty"`
+	Situation string `json:"situation,omitempty"`
 }
 
 // Status is how the process is.

@@ -114,7 +114,14 @@ func (a *app) printEntry(line []byte) error {
 		note += " → " + r
 	}
 	for _, n := range e.Notes {
-		note += " [" + n.Rule + ": " + n.Outcome + ", " + n.Detail + "]"
+		note += " [" + n.Rule + ": " + n.Outcome
+		if n.Detail != "" {
+			note += ", " + n.Detail
+		}
+		note += "]"
+	}
+	for _, c := range e.Situations {
+		note += " [" + c.Rule + ": " + c.Change + " " + c.ID + "]"
 	}
 	_, err := fmt.Fprintf(a.out, "%s  %-10s %-24s %-28s %s  %s\n", e.LogTime.Local().Format("2006-01-02 15:04:05.000"),
 		e.Status, clean(ev.Type), clean(where), clean(string(ev.ID)), clean(note))

@@ -68,6 +68,9 @@ func (a *app) printLedger(l *api.Ledger) {
 	a.printf("Log since %s, up to %s\n", b.Since.Local().Format(time.DateTime), b.Through)
 	a.printf("  logged %d = decided %d + duplicate %d + suppressed %d + unmatched %d + undecided %d\n",
 		b.Logged, b.Decided, b.Duplicate, b.Suppressed, b.Unmatched, l.Pending)
+	if b.Timed > 0 {
+		a.printf("  decided by time %d (windows, absences, groups): no event's outcome\n", b.Timed)
+	}
 	a.printf("  rejected %d, left by retention %d batches\n", b.Reject, b.Left)
 	if b.Partial {
 		a.printf("  the beginning of the log has left: some verdicts are about events that are not counted\n")

@@ -145,6 +145,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if d.decider, err = newDecider(d.log, d.books, d.rules.load, state, d.metrics, d.logger); err != nil {
 		return err
 	}
+	d.decider.form = d.rules.form
 	if err := d.hire(state); err != nil {
 		return err
 	}

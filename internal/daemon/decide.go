@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"signalbox/internal/correlate"
 	"signalbox/internal/engine"
 	"signalbox/internal/eventlog"
 	"signalbox/internal/metrics"
@@ -38,6 +39,9 @@ type decider struct {
 	state   stateDir
 	metrics *metrics.Set
 	logger  *slog.Logger
+
+	// form says what a rule looks for; nil: nobody asks.
+	form func(rule, version string) correlate.Form
 
 	logged record.Position // the last decision in the log at start
 	// caughtUp is closed when the engine has come to where it was before the
@@ -274,12 +278,23 @@ func (d *decider) count(b *record.Batch, stretches []engine.Stretch) {
 	verdicts := map[record.Position]*record.Decision{}
 	for _, s := range stretches {
 		for _, r := range s.Records {
-			verdicts[r.Decision.At] = r.Decision
+			if r.Decision.OfEvent() {
+				verdicts[r.Decision.At] = r.Decision
+			}
+			if d.logged.Less(s.Through) {
+				d.countDecision(b, r.Decision)
+			}
 		}
 	}
 	now := time.Now()
 	for i := range b.Records {
-		if b.Records[i].Kind != record.KindEvent || !d.logged.Less(b.At(i)) {
+		if !d.logged.Less(b.At(i)) {
+			continue
+		}
+		if b.Records[i].Kind == record.KindTick {
+			d.metrics.Tick()
+		}
+		if b.Records[i].Kind != record.KindEvent {
 			continue
 		}
 		ev := b.Records[i].Event

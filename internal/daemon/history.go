@@ -108,7 +108,7 @@ func (h history) begin(ctx context.Context, st eventlog.State, q api.EventQuery)
 			ev, ok := eventOf(&b.Records[i])
 			switch {
 			case status && b.Subject == record.Decisions && b.Records[i].Decision != nil:
-				if statusOf(b.Records[i].Decision) == q.Status {
+				if d := b.Records[i].Decision; d.OfEvent() && d.Verdict != record.Unmatched && statusOf(d) == q.Status {
 					n++
 				}
 			case !status && ok && f.event(ev):
@@ -207,7 +207,7 @@ func (s *scan) apply(b *record.Batch) error {
 	}
 	byPos := map[record.Position]*record.Decision{}
 	for i := range b.Records {
-		if d := b.Records[i].Decision; d != nil && d.Command == nil && !d.Replay {
+		if d := b.Records[i].Decision; d != nil && d.OfEvent() {
 			byPos[d.At] = d
 		}
 	}
@@ -253,7 +253,10 @@ func (s *scan) decided(w *waitingEntry, d *record.Decision) error {
 			w.entry.Runs = append(w.entry.Runs, r.Run)
 		}
 		for _, n := range d.Notes {
-			w.entry.Notes = append(w.entry.Notes, api.Note{Rule: n.Rule, Outcome: n.Outcome, Detail: n.Detail, Of: n.Of})
+			w.entry.Notes = append(w.entry.Notes, noteOf(&n))
+		}
+		for _, c := range d.Situations {
+			w.entry.Situations = append(w.entry.Situations, api.Change{ID: c.ID, Rule: c.Rule, Change: c.Change, State: c.State})
 		}
 	}
 	if s.q.Status != "" && s.q.Status != w.entry.Status {
@@ -337,7 +340,7 @@ func (h history) find(ctx context.Context, id event.ID) (*api.Entry, error) {
 			err = s.endOfPast(s.yield)
 		}
 		if found != nil {
-			return found, nil
+			return found, h.later(ctx, found)
 		}
 		if err != nil {
 			return nil, err

@@ -39,6 +39,8 @@ type Set struct {
 	runs       *prometheus.CounterVec
 	reloads    *prometheus.CounterVec
 
+	correlation
+
 	types, rules, peers, sources limiter
 }
 
@@ -80,6 +82,7 @@ func New() *Set {
 	s.dead = counter("dead_letters_total", "Runs that failed for good, by rule.", "rule")
 	s.runs = counter("runs_total", "Runs ended, by rule and outcome.", "rule", "outcome")
 	s.reloads = counter("reloads_total", "Reloads of rules, inventory and mappings, by result.", "result")
+	s.correlation = newCorrelation(counter, gauge, histogram)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
 }

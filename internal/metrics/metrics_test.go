@@ -55,3 +55,38 @@ func TestADuplicateIsCountedTwice(t *testing.T) {
 		}
 	}
 }
+
+func TestCorrelation(t *testing.T) {
+	s := New()
+	s.Keys([]RuleKeys{{Rule: "flap", Held: 7, Evicted: 3}, {Rule: "hot", Held: 1, Refused: 1}})
+	s.Keys([]RuleKeys{{Rule: "flap", Held: 5, Evicted: 5}})
+	s.Keys([]RuleKeys{{Rule: "flap", Held: 5, Evicted: 1}}) // an engine that began anew
+	s.Finding("flap", "flap")
+	s.Outcome("port-down", "absorbed")
+	s.Tick()
+	s.Timer(20 * time.Millisecond)
+	s.Situations("open", 4)
+	for i := range 5000 {
+		s.Finding(fmt.Sprintf("rule-%d", i), "count")
+		s.Outcome(fmt.Sprintf("rule-%d", i), "held")
+	}
+	page := scrape(s)
+	for _, want := range []string{
+		`signalbox_correlation_keys{rule="flap"} 5`,
+		`signalbox_correlation_keys{rule="hot"} 0`,
+		`signalbox_correlation_keys_lost_total{reason="evicted",rule="flap"} 6`,
+		`signalbox_correlation_keys_lost_total{reason="refused",rule="hot"} 1`,
+		`signalbox_findings_total{form="flap",rule="flap"} 1`,
+		`signalbox_rule_outcomes_total{outcome="absorbed",rule="port-down"} 1`,
+		`signalbox_ticks_total 1`,
+		`signalbox_timer_lateness_seconds_count 1`,
+		`signalbox_situations{state="open"} 4`,
+	} {
+		if !strings.Contains(page, want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if n := strings.Count(page, "signalbox_findings_total{"); n > 2051 {
+		t.Errorf("%d series of findings", n)
+	}
+}
