@@ -1,0 +1,218 @@
+package reference
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"signalbox/event"
+	"signalbox/internal/correlate"
+	"signalbox/internal/record"
+)
+
+// found acts on what a form found.
+func (c *Correlator) found(p *pipe, key string, f finding) {
+	h := p.forms[key]
+	n := &news{key: key}
+	for _, i := range f.events {
+		n.events = append(n.events, h.list[i].ev)
+		n.as = append(n.as, f.as[i])
+	}
+	last := h.list[f.events[len(f.events)-1]]
+	n.group, n.situation = last.ins[0].GroupKey, last.ins[0].SituationKey
+	if p.plan.Group != nil {
+		c.join(p, n)
+		return
+	}
+	c.start(p, n)
+}
+
+// news is a finding on its way to a run.
+type news struct {
+	key              string
+	events           []*event.Event
+	as               []string
+	group, situation string
+}
+
+// start gives a finding to its situation, and starts the run.
+func (c *Correlator) start(p *pipe, n *news) {
+	branch, id := "", ""
+	if p.plan.Situation != nil {
+		s := c.current(p.m.Rule, n.situation)
+		change := "updated"
+		if s == nil {
+			change = "opened"
+			s = &situation{p: p, key: n.situation, state: "open"}
+			s.id = fmt.Sprintf("%s/%s/%d", p.m.Rule, n.situation, c.count(p.m.Rule, n.situation))
+			c.states = append(c.states, s)
+		} else {
+			branch = "updated"
+		}
+		for _, ev := range n.events {
+			s.events = append(s.events, ev.ID)
+		}
+		id = s.id
+		c.change(s, change, n.events[len(n.events)-1].ID, "")
+		if branch == "updated" && !p.plan.Situation.Updated {
+			return
+		}
+	}
+	c.run(p, n, branch, id)
+}
+
+func (c *Correlator) run(p *pipe, n *news, branch, situation string) {
+	rs := record.RunStart{Rule: p.m.Rule, RuleVersion: p.m.Version, Branch: branch, Situation: situation,
+		Events: n.events, As: n.as, Total: uint32(len(n.events)), Key: n.key}
+	c.cur.Runs = append(c.cur.Runs, rs)
+}
+
+// situation is one, from its opening on.
+type situation struct {
+	p      *pipe
+	id     string
+	key    string
+	state  string
+	events []event.ID
+}
+
+// current is the situation of a key that is not resolved.
+func (c *Correlator) current(rule, key string) *situation {
+	for _, s := range c.states {
+		if s.p.m.Rule == rule && s.key == key && s.state != "resolved" {
+			return s
+		}
+	}
+	return nil
+}
+
+func (c *Correlator) count(rule, key string) int {
+	n := 0
+	for _, s := range c.states {
+		if s.p.m.Rule == rule && s.key == key {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *Correlator) change(s *situation, change string, ev event.ID, by string) {
+	c.cur.Situations = append(c.cur.Situations, record.SituationChange{ID: s.id, Rule: s.p.m.Rule,
+		Key: s.key, Change: change, State: s.state, Event: ev, By: by})
+}
+
+// person does what a person asked for.
+func (c *Correlator) person(cmd *record.Command) {
+	for _, s := range c.states {
+		if s.id != cmd.Run || s.state == "resolved" {
+			continue
+		}
+		switch cmd.Verb {
+		case "acknowledge":
+			if s.state == "open" {
+				s.state = "acknowledged"
+				c.change(s, "acknowledged", "", cmd.By)
+			}
+		case "resolve":
+			s.state = "resolved"
+			c.change(s, "resolved", "", cmd.By)
+		}
+	}
+}
+
+// roles does what an event does beside being a part: it resolves a situation,
+// or clears members of groups.
+func (c *Correlator) roles(p *pipe, ev *event.Event, ins []correlate.Input) answer {
+	best := nothing
+	for _, in := range ins {
+		switch in.Part {
+		case correlate.PartResolve:
+			s := c.current(p.m.Rule, in.SituationKey)
+			if s == nil {
+				continue
+			}
+			best = took
+			s.state = "resolved"
+			c.change(s, "resolved", ev.ID, "")
+			if p.plan.Situation.Resolved {
+				c.run(p, &news{key: in.SituationKey, events: []*event.Event{ev}, as: []string{""}}, "resolved", s.id)
+			}
+		case correlate.PartClear:
+			if c.cleared(p, in) {
+				best = took
+			}
+		}
+	}
+	return best
+}
+
+// group is one group key's members from the first on.
+type group struct {
+	first   time.Time // when it began
+	lastRun time.Time // zero: none yet
+	members []*news
+	fresh   int // members since the last run
+	order   int // when its timer was set
+}
+
+// join adds a finding to its group.
+func (c *Correlator) join(p *pipe, n *news) {
+	g := p.groups[n.group]
+	if g == nil {
+		g = &group{first: c.now}
+		c.order++
+		g.order = c.order
+		p.groups[n.group] = g
+		p.gkeys = append(p.gkeys, n.group)
+	}
+	g.members = append(g.members, n)
+	g.fresh++
+	c.note(p.m.Rule, "grouped", "")
+}
+
+// cleared takes the members of a key out of their group.
+func (c *Correlator) cleared(p *pipe, in correlate.Input) bool {
+	any := false
+	for _, key := range slices.Clone(p.gkeys) {
+		g := p.groups[key]
+		n := len(g.members)
+		g.members = slices.DeleteFunc(g.members, func(m *news) bool { return m.key == in.Key })
+		if len(g.members) < n {
+			any = true
+		}
+		if len(g.members) == 0 {
+			c.endGroup(p, key)
+		}
+	}
+	return any
+}
+
+func (c *Correlator) endGroup(p *pipe, key string) {
+	delete(p.groups, key)
+	p.gkeys = slices.DeleteFunc(p.gkeys, func(k string) bool { return k == key })
+}
+
+func (c *Correlator) groupTimers(p *pipe) []timer {
+	var out []timer
+	for _, key := range p.gkeys {
+		g := p.groups[key]
+		due := g.first.Add(p.plan.Group.Wait)
+		if !g.lastRun.IsZero() {
+			due = g.lastRun.Add(p.plan.Group.Interval)
+		}
+		out = append(out, timer{due, g.order, func() { c.flush(p, key, g) }})
+	}
+	return out
+}
+
+func (c *Correlator) flush(p *pipe, key string, g *group) {
+	n := &news{key: key}
+	for _, m := range g.members {
+		n.events = append(n.events, m.events...)
+		n.as = append(n.as, m.as...)
+	}
+	c.order++
+	g.order = c.order
+	g.fresh, g.lastRun = 0, c.now
+	c.start(p, n)
+}
