@@ -7,6 +7,40 @@
 // pure: no clock, no I/O, no goroutine, no randomness, and nothing depends on
 // the order of a map. Time is what the caller says; timers fire when the caller
 // comes to them.
+//
+// # How it fits together
+//
+// The engine walks the pipe of a rule; this package is what stands in it:
+//
+//	on, when, dedup ─ Gate (dampen, upstream) ─ Buffer (event time) ─ Machine (the form) ─ Group ─ Situations ─ run
+//
+// All of them keep their state by key in a table (table.go: bounded, in order of
+// use, with a time at which a key means nothing any more), keep events as Kept
+// (kept.go: small, shared), set timers in the one queue of their lane
+// (timers.go) and write themselves into snapshots (state.go).
+//
+// # How a machine is added
+//
+//  1. A file of its own, named after the form, with a type that embeds
+//     table[yourState]: that gives it Keys and Expire. count.go is the shortest
+//     example, unless.go the one with a timer.
+//  2. Take is called for each input with Part >= 0. Use t.use(env, in) to find or
+//     make the key's slot; !ok is Full. Set slot.until to the time at which its
+//     state means nothing (the table drops it then: no timer is needed only to
+//     forget). Keep the event by it.Keep(). Answer Joined, Found (after
+//     env.Found), Absorbed, Full or Passed.
+//  3. Time is env.Now, in ns; windows are half open: an event at t is in a window
+//     that began at s only while t-s < Within. Plan fields are read from env.Plan
+//     on every call and never stored: a rule may change in what is not its
+//     meaning.
+//  4. A timer is slot.arm(env, n, due); Fire gets the slot's number back, with
+//     env.Now = due. It is not set any more then. Dropping a slot drops its timer.
+//  5. env.Found hands a finding on, with the keys of what comes after the form:
+//     those of the input where it is complete with one (finding(env, in)), or the
+//     ones that the slot remembers (slot.ends) in Fire.
+//  6. Save and Load write and read all of it: t.save and t.load with a function
+//     for the state.
+//  7. A line in NewMachine.
 package correlate
 
 import "time"
@@ -58,6 +92,13 @@ type Plan struct {
 	// was idle longest is forgotten.
 	MaxKeys int
 	Refuse  bool
+}
+
+func (p *Plan) maxKeys() int {
+	if p.MaxKeys > 0 {
+		return p.MaxKeys
+	}
+	return DefaultMaxKeys
 }
 
 // DefaultMaxKeys is Plan.MaxKeys where a rule does not say.
