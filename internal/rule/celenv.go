@@ -30,11 +30,28 @@ type exprEnv struct {
 // place describes what an expression at some place can see. Places that see
 // the same share an environment, since making one is dear.
 type place struct {
-	on     string // the rule's types, joined
-	regs   map[string]*registerType
-	item   bool
-	secret bool
+	on        string // the types that event may have, joined
+	named     []namedEvent
+	situation bool // the rule has one
+	regs      map[string]*registerType
+	item      bool
+	secret    bool
 }
+
+// namedEvent is an event that a rule has given a name.
+type namedEvent struct {
+	name string
+	on   string // its types, joined
+}
+
+// with is the same place, with what a step sees beside.
+func (p place) with(regs map[string]*registerType, item bool) place {
+	p.regs, p.item, p.secret = regs, item, false
+	return p
+}
+
+// bare is the place without registers.
+func (p place) bare() place { return p.with(nil, false) }
 
 type registerType struct {
 	action string // for the cache: the same action gives the same type
@@ -52,8 +69,8 @@ type envCache struct {
 }
 
 type placeKey struct {
-	on, registers string
-	item, secret  bool
+	on, named, registers    string
+	item, secret, situation bool
 }
 
 // Bounds of one expression: what a person writes is far below.
@@ -91,7 +108,7 @@ func newEnvCache(cat Catalogue, fields inventory.Fields, secrets []string) (*env
 
 // environment gives the environment of a place.
 func (c *envCache) environment(p place) (*exprEnv, error) {
-	key := placeKey{p.on, registerKey(p.regs), p.item, p.secret}
+	key := placeKey{p.on, namedKey(p.named), registerKey(p.regs), p.item, p.secret, p.situation}
 	if e, ok := c.envs[key]; ok {
 		return e, nil
 	}
@@ -111,18 +128,32 @@ func registerKey(regs map[string]*registerType) string {
 	return b.String()
 }
 
+func namedKey(named []namedEvent) string {
+	var b strings.Builder
+	for _, n := range named {
+		fmt.Fprintf(&b, "%s=%s;", n.name, n.on)
+	}
+	return b.String()
+}
+
 func (c *envCache) build(p place) (*exprEnv, error) {
 	prov := &provider{Provider: c.base.CELTypeProvider(), structs: map[string]*structType{}}
-	data := types.NewMapType(types.StringType, types.DynType)
-	if fields, closed := c.dataFields(p.on); closed {
-		data = dataStruct(prov, "event.data", fields...).typ
-	}
 	e := &exprEnv{structs: prov.structs, vars: map[string]*cel.Type{}}
 	declare := func(s *structType) {
 		prov.add(s)
 		e.vars[s.name] = s.typ
 	}
-	declare(eventStruct(data))
+	declareEvent := func(name, on string) {
+		data := types.NewMapType(types.StringType, types.DynType)
+		if fields, closed := c.dataFields(on); closed {
+			data = dataStruct(prov, name+".data", fields...).typ
+		}
+		declare(eventStruct(name, data))
+	}
+	declareEvent("event", p.on)
+	for _, n := range p.named {
+		declareEvent(n.name, n.on)
+	}
 	e.vars["events"] = types.NewListType(e.vars["event"])
 	declare(recordStruct("device", c.fields.Device))
 	declare(recordStruct("interface", c.fields.Interface))
@@ -131,6 +162,11 @@ func (c *envCache) build(p place) (*exprEnv, error) {
 	declare(fixedStruct("run", map[string]*types.Type{
 		"id": types.StringType, "attempt": types.IntType, "replay": types.BoolType, "dry_run": types.BoolType,
 	}))
+	if p.situation {
+		declare(fixedStruct("situation", map[string]*types.Type{
+			"id": types.StringType, "state": types.StringType, "change": types.StringType, "key": types.StringType, "count": types.IntType,
+		}))
+	}
 	for name, reg := range p.regs {
 		c.register(prov, e, name, reg)
 	}

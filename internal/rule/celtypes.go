@@ -317,11 +317,15 @@ func unionType(p *provider, path string, fields []schema.Field) *types.Type {
 	return types.DynType
 }
 
-// eventStruct is the type of event. data is its data's type.
-func eventStruct(data *types.Type) *structType {
-	s := newStruct("event")
+// eventStruct is the type of event, or of an event that a rule has named. data
+// is its data's type.
+func eventStruct(owner string, data *types.Type) *structType {
+	s := newStruct(owner)
+	viewField := func(field string, typ *types.Type, get func(*eventView) any) *types.FieldType {
+		return viewField(owner+"."+field, typ, get)
+	}
 	text := func(name string, get func(*eventView) string) {
-		s.fields[name] = viewField(types.StringType, func(v *eventView) any { return get(v) })
+		s.fields[name] = viewField(name, types.StringType, func(v *eventView) any { return get(v) })
 	}
 	text("id", func(v *eventView) string { return string(v.ev.ID) })
 	text("type", func(v *eventView) string { return v.ev.Type })
@@ -329,16 +333,16 @@ func eventStruct(data *types.Type) *structType {
 	text("interface", func(v *eventView) string { return v.ev.Interface })
 	text("source", func(v *eventView) string { return v.ev.Source })
 	text("peer", func(v *eventView) string { return v.ev.Peer })
-	s.fields["received"] = viewField(types.TimestampType, func(v *eventView) any { return v.ev.Received.UTC() })
+	s.fields["received"] = viewField("received", types.TimestampType, func(v *eventView) any { return v.ev.Received.UTC() })
 	// A message without a time happened, as far as anybody knows, when it came.
-	s.fields["time"] = viewField(types.TimestampType, func(v *eventView) any {
+	s.fields["time"] = viewField("time", types.TimestampType, func(v *eventView) any {
 		if v.ev.Time.IsZero() {
 			return v.ev.Received.UTC()
 		}
 		return v.ev.Time.UTC()
 	})
 	if data.Kind() == types.StructKind {
-		s.fields["data"] = viewField(data, func(v *eventView) any { return &v.dataOnly })
+		s.fields["data"] = viewField("data", data, func(v *eventView) any { return &v.dataOnly })
 	} else {
 		s.fields["data"] = &types.FieldType{
 			Type:  data,
@@ -346,7 +350,7 @@ func eventStruct(data *types.Type) *structType {
 			GetFrom: func(target any) (any, error) {
 				v, ok := target.(*eventView)
 				if !ok {
-					return nil, fmt.Errorf("expected an event, found %T", target)
+					return nil, &absentError{path: owner + ".data"}
 				}
 				return v.data()
 			},
@@ -355,7 +359,10 @@ func eventStruct(data *types.Type) *structType {
 	return s
 }
 
-func viewField(typ *types.Type, get func(*eventView) any) *types.FieldType {
+// viewField is a field of an event. Where there is no event of that name (one
+// part of any has come, and not the others) the field is absent.
+func viewField(path string, typ *types.Type, get func(*eventView) any) *types.FieldType {
+	absent := &absentError{path: path}
 	return &types.FieldType{
 		Type: typ,
 		IsSet: func(target any) bool {
@@ -365,7 +372,7 @@ func viewField(typ *types.Type, get func(*eventView) any) *types.FieldType {
 		GetFrom: func(target any) (any, error) {
 			v, ok := target.(*eventView)
 			if !ok {
-				return nil, fmt.Errorf("expected an event, found %T", target)
+				return nil, absent
 			}
 			return get(v), nil
 		},

@@ -3,9 +3,11 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -56,6 +58,31 @@ func (e *Expr) run(s *Scope) (ref.Val, error) {
 	}
 	return v, nil
 }
+
+// reads says whether the expression names any of the given variables.
+func (e *Expr) reads(names []string) bool {
+	if len(names) == 0 || e.c == nil {
+		return false
+	}
+	found := false
+	ast.PreOrderVisit(e.c.ast.NativeRep().Expr(), ast.NewExprVisitor(func(x ast.Expr) {
+		found = found || x.Kind() == ast.IdentKind && contains(names, x.AsIdent())
+	}))
+	return found
+}
+
+// mentions says whether a text that may not compile uses a name as CEL would.
+func mentions(text, name string) bool {
+	for _, word := range identifiers.FindAllStringSubmatchIndex(text, -1) {
+		if word[2] >= 0 && text[word[2]:word[3]] == name && (word[2] == 0 || text[word[2]-1] != '.') {
+			return true
+		}
+	}
+	return false
+}
+
+// identifiers finds names, and passes over texts in quotes.
+var identifiers = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|([A-Za-z_][A-Za-z0-9_]*)`)
 
 // Absent says whether err means that an attribute or field was not there, as
 // opposed to something being wrong.

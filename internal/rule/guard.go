@@ -121,18 +121,23 @@ func appendFloat(key []byte, f float64) []byte {
 	return binary.BigEndian.AppendUint64(append(key, 'n'), math.Float64bits(f))
 }
 
-// guardOf takes the equalities out of a checked condition. It depends on the
-// condition alone.
-func guardOf(e *Expr) []condition {
-	if e == nil || e.c == nil {
-		return nil
-	}
-	var found []condition
-	conjuncts(e.c.ast.NativeRep().Expr(), func(x ast.Expr) {
-		if c, ok := equality(x); ok {
-			found = append(found, c)
+// holds says whether an event meets all equalities of a guard.
+func holds(guard []condition, scope *Scope) bool {
+	var room [64]byte
+	for _, c := range guard {
+		key, ok := c.attr.append(room[:0], scope)
+		if !ok || !slices.Contains(c.values, string(key)) {
+			return false
 		}
-	})
+	}
+	return true
+}
+
+// guardOf takes the equalities out of checked conditions that must all be true.
+// It depends on the conditions alone. as is another name for event, "" for
+// none.
+func guardOf(as string, all ...*Expr) []condition {
+	found := equalities(as, all...)
 	// What tells rules apart best comes first; and where the device or the
 	// interface is named, the event's data need not be decoded to find out
 	// that it is another one.
@@ -152,6 +157,22 @@ func guardOf(e *Expr) []condition {
 		out = append(out, c)
 	}
 	return out
+}
+
+// equalities are the conjuncts of conditions that ask one attribute for values.
+func equalities(as string, all ...*Expr) []condition {
+	var found []condition
+	for _, e := range all {
+		if e == nil || e.c == nil {
+			continue
+		}
+		conjuncts(e.c.ast.NativeRep().Expr(), func(x ast.Expr) {
+			if c, ok := equality(x, as); ok {
+				found = append(found, c)
+			}
+		})
+	}
+	return found
 }
 
 func (a attribute) rank() int {
@@ -182,7 +203,7 @@ func conjuncts(e ast.Expr, fn func(ast.Expr)) {
 
 // equality recognises attribute == literal, literal == attribute and attribute
 // in [literals].
-func equality(e ast.Expr) (condition, bool) {
+func equality(e ast.Expr, as string) (condition, bool) {
 	if e.Kind() != ast.CallKind {
 		return condition{}, false
 	}
@@ -194,7 +215,7 @@ func equality(e ast.Expr) (condition, bool) {
 	switch call.FunctionName() {
 	case "_==_":
 		for i := range args {
-			attr, ok := attributeOf(args[i])
+			attr, ok := attributeOf(args[i], as)
 			if !ok {
 				continue
 			}
@@ -203,7 +224,7 @@ func equality(e ast.Expr) (condition, bool) {
 			}
 		}
 	case "@in":
-		attr, ok := attributeOf(args[0])
+		attr, ok := attributeOf(args[0], as)
 		if !ok || args[1].Kind() != ast.ListKind {
 			return condition{}, false
 		}
@@ -226,7 +247,9 @@ func equality(e ast.Expr) (condition, bool) {
 	return condition{}, false
 }
 
-func attributeOf(e ast.Expr) (attribute, bool) {
+// attributeOf recognises a path such as device.role. as is another name for
+// event.
+func attributeOf(e ast.Expr, as string) (attribute, bool) {
 	if e.Kind() != ast.SelectKind || e.AsSelect().IsTestOnly() {
 		return attribute{}, false
 	}
@@ -234,7 +257,11 @@ func attributeOf(e ast.Expr) (attribute, bool) {
 	operand, name := sel.Operand(), sel.FieldName()
 	switch operand.Kind() {
 	case ast.IdentKind:
-		switch owner := operand.AsIdent(); owner {
+		owner := operand.AsIdent()
+		if as != "" && owner == as {
+			owner = "event"
+		}
+		switch owner {
 		case "event":
 			return attribute{owner, name}, contains([]string{"device", "interface", "source", "type"}, name)
 		case "device", "interface", "site":
@@ -242,7 +269,8 @@ func attributeOf(e ast.Expr) (attribute, bool) {
 		}
 	case ast.SelectKind:
 		inner := operand.AsSelect()
-		if !inner.IsTestOnly() && inner.FieldName() == "data" && inner.Operand().Kind() == ast.IdentKind && inner.Operand().AsIdent() == "event" {
+		if !inner.IsTestOnly() && inner.FieldName() == "data" && inner.Operand().Kind() == ast.IdentKind &&
+			(inner.Operand().AsIdent() == "event" || as != "" && inner.Operand().AsIdent() == as) {
 			return attribute{"event.data", name}, true
 		}
 	}

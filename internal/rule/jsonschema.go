@@ -84,6 +84,13 @@ func generateSchema() ([]byte, error) {
 			{"retry", retrySchema()},
 			{"duration", object{{"type", "string"}, {"pattern", `^\s*([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h|d|w))+\s*$`}, {"examples", []string{"30s", "5m", "1h30m", "7d"}}}},
 			{"condition", object{{"type", []string{"string", "boolean"}}, {"examples", []string{`device.role == "core"`}}}},
+			{"keys", object{
+				{"description", "The fields of a key: type, device, interface, site, source, or CEL."},
+				{"oneOf", []object{{{"type", "string"}}, {{"type", "array"}, {"minItems", 1}, {"items", object{{"type", "string"}}}}}},
+			}},
+			{"eventTypes", object{
+				{"oneOf", []object{refTo("eventType", "One type."), listOf(refTo("eventType", "One type."), "Any of these types.")}},
+			}},
 			{"eventType", object{{"type", "string"}, {"minLength", 1}, {"examples", []string{"interface_down", "bgp_*", "*"}}}},
 		}},
 	}
@@ -100,19 +107,23 @@ func generateSchema() ([]byte, error) {
 }
 
 func ruleSchema() object {
-	return closed("What happens when: a pipe, read from top to bottom.", []string{"name", "on", "do"}, object{
+	o := closed("What happens when: a pipe, read from top to bottom.", []string{"name", "do"}, append(plainRule(), patternSchema()...))
+	// on may be left out where the form has events.
+	var events []object
+	for _, form := range []string{"sequence", "all", "any"} {
+		events = append(events, object{{"required", []string{form}}})
+	}
+	return append(o, member{"anyOf", append([]object{{{"required", []string{"on"}}}}, events...)})
+}
+
+func plainRule() object {
+	return object{
 		{"name", described("string", "Names the rule in the log and in commands; once in all files.", member{"pattern", ruleName.String()})},
 		{"description", described("string", "What the rule is for; shown to who approves.")},
-		{"on", object{
-			{"description", "What sets it off: an event type, several, a prefix as in bgp_*, or * for all."},
-			{"oneOf", []object{refTo("eventType", "One type."), listOf(refTo("eventType", "One type."), "Any of these types.")}},
-		}},
+		{"on", refTo("eventTypes", "What sets it off: an event type, several, a prefix as in bgp_*, or * for all.")},
 		{"when", refTo("condition", "A CEL expression that must be true. An attribute that is absent makes it false.")},
 		{"dedup", closed("The same key is news once within the window.", nil, object{
-			{"by", object{
-				{"description", "The fields of the key: type, device, interface, site, source, or CEL. Left out: device, type, interface and what the type says."},
-				{"oneOf", []object{{{"type", "string"}}, {{"type", "array"}, {"minItems", 1}, {"items", object{{"type", "string"}}}}}},
-			}},
+			{"by", refTo("keys", "The fields of the key. Left out: device, type, interface and what the type says.")},
 			{"within", refTo("duration", "How long. Default: 60s.")},
 		})},
 		{"do", refTo("steps", "What is done, one step after the other.")},
@@ -124,7 +135,7 @@ func ruleSchema() object {
 			{"enum", []any{"active", "shadow", "off", false}},
 		}},
 		{"tests", listOf(object{{"type", "object"}}, "Tests of this rule.")},
-	})
+	}
 }
 
 func stepSchema() object {

@@ -76,7 +76,7 @@ func TestSchemaValidates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, valid := range map[string]bool{"good": true, "expressions": true, "keys": false, "later": false, "shape": false} {
+	for file, valid := range map[string]bool{"good": true, "expressions": true, "forms": true, "formkeys": false, "keys": false, "later": false, "shape": false} {
 		src, err := os.ReadFile("testdata/check/" + file + ".yaml")
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ type Options struct {
 // files in one go, sorted by place. The set is nil where there are errors; the
 // inventory never is. It is pure: no file is read here.
 func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
-	l := &loader{opt: opt, names: map[string]Pos{}, actions: map[string]ActionSpec{}}
+	l := &loader{opt: opt, names: map[string]Pos{}, actions: map[string]ActionSpec{}, exprs: map[exprKey]*compiled{}}
 	for _, a := range opt.Actions {
 		l.actions[a.Name] = a
 		l.actionNames = append(l.actionNames, a.Name)
@@ -43,6 +43,7 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 	for _, f := range b.Rules {
 		l.load(f, set)
 	}
+	l.checkHolds(set)
 	set.global = l.globalDedup(b.Global)
 	set.Redelivery = b.Redelivery
 	if set.Redelivery == 0 {
@@ -54,6 +55,10 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 		return nil, inv, diags
 	}
 	set.index = newIndex(set.Rules)
+	set.byName = make(map[string]*Rule, len(set.Rules))
+	for _, r := range set.Rules {
+		set.byName[r.Name] = r
+	}
 	return set, inv, diags
 }
 

@@ -29,9 +29,20 @@ func (s *Set) Match(ev *event.Event, inv *inventory.Inventory) []Match {
 func (s *Set) MatchScope(scope *Scope) []Match {
 	var room [64]int32
 	candidates := s.index.find(scope, room[:0])
+	scope.taken = scope.taken[:0]
 	var out []Match
 	for _, i := range candidates {
 		r := s.Rules[i]
+		if r.pattern != nil {
+			roles, err := r.take(scope)
+			if roles != 0 {
+				scope.taken = append(scope.taken, taken{r, roles})
+				out = append(out, Match{r, nil})
+			} else if err != nil {
+				out = append(out, Match{r, err})
+			}
+			continue
+		}
 		ok, err := r.evaluate(scope)
 		if ok || err != nil {
 			out = append(out, Match{r, err})
@@ -58,21 +69,30 @@ func (r *Rule) evaluate(scope *Scope) (bool, error) {
 // Takes says whether the rule takes the event of scope, without an index. It
 // gives the same answer as Match.
 func (r *Rule) Takes(scope *Scope) (bool, error) {
+	if r.pattern != nil {
+		if r.Mode == "off" {
+			return false, nil
+		}
+		roles, err := r.take(scope)
+		if roles != 0 {
+			return true, nil
+		}
+		return false, err
+	}
 	if !r.listens(scope.Event.Type) {
 		return false, nil
 	}
-	var room [64]byte
-	for _, c := range r.guard {
-		key, ok := c.attr.append(room[:0], scope)
-		if !ok || !slices.Contains(c.values, string(key)) {
-			return false, nil
-		}
+	if !holds(r.guard, scope) {
+		return false, nil
 	}
 	return r.evaluate(scope)
 }
 
-func (r *Rule) listens(typ string) bool {
-	for _, on := range r.On {
+func (r *Rule) listens(typ string) bool { return fits(r.On, typ) }
+
+// fits says whether a type is one of what on names.
+func fits(on []string, typ string) bool {
+	for _, on := range on {
 		if prefix, ok := strings.CutSuffix(on, "*"); ok && strings.HasPrefix(typ, prefix) || on == typ {
 			return true
 		}
@@ -104,21 +124,20 @@ func newIndex(rules []*Rule) *index {
 	x := &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}}
 	for i, r := range rules {
 		r.order = i
-		r.guard = guardOf(r.When)
+		if r.pattern == nil {
+			r.guard = guardOf("", r.When)
+		}
 		if r.Mode == "off" {
 			continue
 		}
-		for _, on := range r.On {
-			into, name := x.exact, on
-			if prefix, ok := strings.CutSuffix(on, "*"); ok {
-				into, name = x.prefixes, prefix
-			}
-			b := into[name]
-			if b == nil {
-				b = &bucket{}
-				into[name] = b
-			}
-			b.add(int32(i), r.guard)
+		if r.pattern == nil {
+			x.add(int32(i), r.On, r.guard)
+			continue
+		}
+		for k := range r.pattern.roles {
+			role := &r.pattern.roles[k]
+			role.guard = guardOf(role.as, r.whenOf(role), role.own)
+			x.add(int32(i), role.on, role.guard)
 		}
 	}
 	for p := range x.prefixes {
@@ -130,9 +149,24 @@ func newIndex(rules []*Rule) *index {
 	return x
 }
 
+func (x *index) add(rule int32, types []string, guard []condition) {
+	for _, on := range types {
+		into, name := x.exact, on
+		if prefix, ok := strings.CutSuffix(on, "*"); ok {
+			into, name = x.prefixes, prefix
+		}
+		b := into[name]
+		if b == nil {
+			b = &bucket{}
+			into[name] = b
+		}
+		b.add(rule, guard)
+	}
+}
+
 func (b *bucket) add(rule int32, guard []condition) {
 	if len(guard) == 0 {
-		b.always = append(b.always, rule)
+		b.always = appendOnce(b.always, rule)
 		return
 	}
 	attrs := make([]attribute, len(guard))
@@ -153,8 +187,17 @@ func (b *bucket) add(rule int32, guard []condition) {
 		b.groups = append(b.groups, &group{attrs: attrs, rules: map[string][]int32{}})
 	}
 	for _, k := range keys {
-		b.groups[i].rules[k] = append(b.groups[i].rules[k], rule)
+		b.groups[i].rules[k] = appendOnce(b.groups[i].rules[k], rule)
 	}
+}
+
+// appendOnce appends a rule unless it is there: one that an event sets off in
+// two ways is one rule.
+func appendOnce(list []int32, rule int32) []int32 {
+	if n := len(list); n > 0 && list[n-1] == rule {
+		return list
+	}
+	return append(list, rule)
 }
 
 // find appends the candidates for an event, in order and each once.

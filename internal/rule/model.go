@@ -34,6 +34,7 @@ type Set struct {
 	global    globalDedup
 	catalogue Catalogue
 	index     *index
+	byName    map[string]*Rule
 }
 
 // Rule is one rule, compiled.
@@ -42,14 +43,19 @@ type Rule struct {
 	Description string
 	Version     string // hash of the rule's meaning, 12 hex digits: the same text, the same version
 	Pos         Pos
-	On          []string // types; "bgp_*" is a prefix; "*" is all
-	When        *Expr    // nil: always
-	Dedup       *Dedup   // nil: no window of its own
-	Mode        string   // "active", "shadow", "off"
-	Timeout     time.Duration
-	Retry       Retry
-	Lock        string // "device" or "none"
-	Do          []*Step
+	// On are all types that the rule must see: of its parts, of what ends a wait,
+	// resolves a situation and clears a member of a group. "bgp_*" is a prefix,
+	// "*" is all. Roles says which type is asked for what.
+	On []string
+	// When is the rule's own condition, nil for always. Every part must meet
+	// it; what ends, resolves or clears need not.
+	When    *Expr
+	Dedup   *Dedup // nil: no window of its own
+	Mode    string // "active", "shadow", "off"
+	Timeout time.Duration
+	Retry   Retry
+	Lock    string // "device" or "none"
+	Do      []*Step
 
 	// Plan is nil where each event stands for itself and nothing is held,
 	// grouped, dampened or suppressed.

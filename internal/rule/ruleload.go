@@ -15,13 +15,11 @@ import (
 // are refused by name and not as a misspelling.
 var (
 	fileKeys = []string{"rules", "tests", "workflows"}
-	ruleKeys = []string{"name", "description", "on", "when", "dedup", "do", "retry", "timeout", "lock", "mode", "tests"}
-	// laterRuleKeys are correlation and safety.
-	laterRuleKeys = []string{
-		"count", "flap", "sequence", "all", "unless", "silent", "threshold",
-		"group", "dampen", "suppress", "situation", "holds", "limits", "approve",
-	}
-	stepKeys = []string{
+	ruleKeys = append([]string{"name", "description", "on", "when", "dedup", "do", "retry", "timeout", "lock", "mode", "tests"},
+		append(append([]string{}, formKeys...), stageKeys...)...)
+	// laterRuleKeys are safety.
+	laterRuleKeys = []string{"limits", "approve"}
+	stepKeys      = []string{
 		"name", "when", "register", "loop", "until", "retries", "delay", "timeout",
 		"ignore_errors", "idempotent", "retry", "parallel", "block", "rescue", "always",
 	}
@@ -42,31 +40,33 @@ func (l *loader) rule(n *yaml.Node, set *Set) *Rule {
 		return nil
 	}
 	r := &Rule{Pos: l.at(n), Mode: "active", Timeout: DefaultTimeout, Retry: DefaultRetry, Lock: "device", Version: meaning(n)}
-	nodes := map[string]*yaml.Node{}
+	nodes, keys := map[string]*yaml.Node{}, map[string]*yaml.Node{}
 	known := append(append([]string{}, ruleKeys...), laterRuleKeys...)
 	l.each(n, known, func(key string, k, v *yaml.Node) {
 		if contains(laterRuleKeys, key) {
 			l.later(k)
 			return
 		}
-		nodes[key] = v
+		nodes[key], keys[key] = v, k
 	})
 	l.ruleName(n, nodes["name"], r)
 	l.ruleSettings(nodes, r)
-	on := l.on(n, nodes["on"], r)
-	p := place{on: on, regs: map[string]*registerType{}}
+	plan := l.planOf(n, r, nodes, keys)
+	p := plan.place()
 	if v := nodes["when"]; v != nil {
 		r.When = l.condition("when", v, p)
 	}
 	if v := nodes["dedup"]; v != nil {
 		r.Dedup = l.dedup(v, p)
 	}
+	plan.finish()
 	switch v := nodes["do"]; {
 	case v == nil:
 		l.errorf(n, "write do: and below it a list of steps", "this rule has no do")
 	case v.Kind == yaml.SequenceNode && len(v.Content) == 0:
 		l.errorf(v, "", "do: there is no step in it")
 	default:
+		p = plan.stepsPlace()
 		r.Do = l.steps("do", v, "", p, p.regs)
 	}
 	if v := nodes["tests"]; v != nil {
@@ -128,12 +128,16 @@ func (l *loader) mode(v *yaml.Node) (string, bool) {
 	return l.oneOf("mode", v, "active", "shadow", "off")
 }
 
-// on takes what sets the rule off, and gives it in one text for the cache of
-// environments.
-func (l *loader) on(n, v *yaml.Node, r *Rule) string {
+// on takes event types: one, a list, prefixes. n is what has it, for where it
+// is missing.
+func (l *loader) on(n, v *yaml.Node) (out []string) {
 	if v == nil {
-		l.errorf(n, "write on: and an event type, as in interface_down", "this rule has no on")
-		return ""
+		what := "this rule has no on"
+		if n.Kind != yaml.MappingNode || valueOf(n, "name") == nil && valueOf(n, "do") == nil {
+			what = "there is no on here"
+		}
+		l.errorf(n, "write on: and an event type, as in interface_down", "%s", what)
+		return nil
 	}
 	list := []*yaml.Node{v}
 	if v.Kind == yaml.SequenceNode {
@@ -152,14 +156,14 @@ func (l *loader) on(n, v *yaml.Node, r *Rule) string {
 			l.errorf(item, "a type as in interface_down, a prefix as in bgp_*, or * for all", "on: %q is no event type", short(name))
 			continue
 		}
-		if contains(r.On, name) {
+		if contains(out, name) {
 			l.warnf(item, "", "on: %q is there twice", name)
 			continue
 		}
-		r.On = append(r.On, name)
+		out = append(out, name)
 		l.knownType(item, name)
 	}
-	return strings.Join(r.On, ",")
+	return out
 }
 
 func (l *loader) knownType(n *yaml.Node, name string) {
@@ -198,7 +202,7 @@ func (l *loader) dedup(n *yaml.Node, p place) *Dedup {
 				}
 			}
 			for _, item := range items {
-				if e := l.keyExpr(deref(item), p); e != nil {
+				if e := l.keyExpr("by", deref(item), p); e != nil {
 					d.By = append(d.By, e)
 				}
 			}
@@ -223,24 +227,37 @@ var shorthand = map[string]string{
 }
 
 // keyExpr compiles one field of a key.
-func (l *loader) keyExpr(n *yaml.Node, p place) *Expr {
-	s, ok := l.text("by", n)
+func (l *loader) keyExpr(what string, n *yaml.Node, p place) *Expr {
+	s, ok := l.text(what, n)
 	if !ok {
 		return nil
 	}
-	if long, ok := shorthand[s]; ok {
-		env := l.env(n, p)
-		if env == nil {
-			return nil
-		}
-		c, issues := env.compile(long)
-		if len(issues) > 0 { // ours are right in every environment
+	if _, ok := shorthand[s]; ok {
+		return l.builtIn(n, s, p)
+	}
+	return l.expr(what, n, s, s, p)
+}
+
+// builtIn compiles a word of shorthand, or an expression of our own.
+func (l *loader) builtIn(n *yaml.Node, word string, p place) *Expr {
+	env := l.env(n, p)
+	if env == nil {
+		return nil
+	}
+	long, ok := shorthand[word]
+	if !ok {
+		long = word
+	}
+	c, ok := l.exprs[exprKey{env, long}]
+	if !ok {
+		var issues []issue
+		if c, issues = env.compile(long); len(issues) > 0 { // ours are right in every environment
 			l.errorf(n, issues[0].hint, "by: %s", issues[0].message)
 			return nil
 		}
-		return &Expr{Text: s, Pos: l.at(n), c: c}
+		l.exprs[exprKey{env, long}] = c
 	}
-	return l.expr("by", n, s, s, p)
+	return &Expr{Text: word, Pos: l.at(n), c: c}
 }
 
 func (l *loader) retry(n *yaml.Node) Retry {

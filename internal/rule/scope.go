@@ -27,14 +27,28 @@ type Scope struct {
 	Rule      map[string]any // name, version
 	Run       map[string]any // id, attempt, replay, dry_run
 	Registers map[string]any // register name → output
-	Item      any            // inside loop
+	// Named are the events that the rule has named with as (record.RunStart: As
+	// beside Events). One that is not there is nil or left out: its fields are
+	// absent.
+	Named map[string]*event.Event
+	// Situation is id, state ("open", "acknowledged", "resolved"), change
+	// ("opened", "updated", "resolved"), key (for people) and count (of its
+	// events, an int64), for rules that have one; nil otherwise.
+	Situation map[string]any
+	Item      any // inside loop
 	HasItem   bool
 	// Secret resolves secret("name"); only set where action arguments are
 	// evaluated.
 	Secret func(name string) (string, error)
 
-	view   *eventView // of Event
-	events []any      // views of Events
+	view   *eventView   // of Event
+	events []any        // views of Events
+	named  []*eventView // of Named
+	// bind is set while a part is asked with the parts before it.
+	bind *binding
+	// taken is what the rules with a plan made of the event, for Inputs.
+	taken []taken
+	keys  *keyRoom
 	// inv is set where the device, interface and site are still to be looked
 	// up: most events match no rule that asks.
 	inv *inventory.Inventory
@@ -93,7 +107,11 @@ func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory, again Deciding) 
 	view, events := scope.view, scope.Events[:1]
 	view.reset(ev)
 	events[0] = ev
-	*scope = Scope{Event: ev, Events: events, view: view, inv: inv}
+	if scope.keys == nil {
+		scope.keys = newKeyRoom()
+	}
+	scope.keys.about(ev)
+	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, keys: scope.keys, taken: scope.taken[:0]}
 	return Deciding{set: s, scope: scope}
 }
 
@@ -103,8 +121,15 @@ func (d Deciding) Match() []Match { return d.set.MatchScope(d.scope) }
 // GlobalKey is Set.GlobalKey.
 func (d Deciding) GlobalKey(typ string) (Key, bool) { return d.set.GlobalKey(d.scope, typ) }
 
-// Dedup is Set.Dedup by the rule's own window.
-func (d Deciding) Dedup(r *Rule) (Key, time.Duration, bool, error) { return d.set.Dedup(r, d.scope) }
+// Dedup is Set.Dedup by the rule's own window. An event that only ends a wait,
+// resolves a situation or clears a member of a group is no repetition of
+// anything, so there is no window for it.
+func (d Deciding) Dedup(r *Rule) (Key, time.Duration, bool, error) {
+	if r.pattern != nil && !r.pattern.begins(d.taken(r)) {
+		return Key{}, 0, false, nil
+	}
+	return d.set.Dedup(r, d.scope)
+}
 
 func (s *Scope) eventView() *eventView {
 	if s.view == nil || s.view.ev != s.Event {
@@ -150,6 +175,10 @@ func (a activation) ResolveName(name string) (any, bool) {
 		return record(s.Rule), true
 	case "run":
 		return record(s.Run), true
+	case "situation":
+		if s.Situation != nil {
+			return s.Situation, true
+		}
 	case "events":
 		return s.eventList(), true
 	case "item":
@@ -160,6 +189,9 @@ func (a activation) ResolveName(name string) (any, bool) {
 	case scopeVariable:
 		return scopeVal{s: s}, true
 	}
+	if v, ok := s.namedView(name); ok {
+		return v, true
+	}
 	if v, ok := s.Registers[name]; ok {
 		if v == nil {
 			return emptyRecord, true
@@ -168,6 +200,29 @@ func (a activation) ResolveName(name string) (any, bool) {
 	}
 	// A step that was skipped gave nothing back: all fields are absent.
 	return emptyRecord, true
+}
+
+// namedView finds an event that the rule has named.
+func (s *Scope) namedView(name string) (*eventView, bool) {
+	if s.bind != nil {
+		return s.bind.view(s, name)
+	}
+	ev := s.Named[name]
+	if ev == nil {
+		return nil, false
+	}
+	if ev == s.Event {
+		return s.eventView(), true
+	}
+	for _, v := range s.named {
+		if v.ev == ev {
+			return v, true
+		}
+	}
+	v := newView(ev)
+	// Copies of a scope share what is in the list: never write into it.
+	s.named = append(s.named[:len(s.named):len(s.named)], v)
+	return v, true
 }
 
 func (s *Scope) eventList() []any {

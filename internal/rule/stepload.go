@@ -71,7 +71,7 @@ func (l *loader) step(n *yaml.Node, path string, p place, regs map[string]*regis
 	l.stepSettings(nodes, s)
 	p.regs = regs
 	if v := nodes.common["when"]; v != nil {
-		s.When = l.condition("when", v, place{on: p.on, regs: regs, item: nodes.common["loop"] != nil || p.item})
+		s.When = l.condition("when", v, p.with(regs, nodes.common["loop"] != nil || p.item))
 	}
 	switch {
 	case nodes.action != nil:
@@ -201,7 +201,8 @@ func (l *loader) parallel(n *yaml.Node, path string, p place, regs map[string]*r
 func (l *loader) actionStep(n *stepNodes, s *Step, p place, regs map[string]*registerType) {
 	spec := l.actions[n.action.Value]
 	s.Action = spec.Name
-	inner := place{on: p.on, regs: maps.Clone(regs), item: p.item, secret: true}
+	inner := p.with(maps.Clone(regs), p.item)
+	inner.secret = true
 	if v := n.common["loop"]; v != nil {
 		s.Loop = l.value(v, inner, Arg{Name: "loop", Type: "list", Required: true})
 		inner.item = true
@@ -232,7 +233,7 @@ func (l *loader) register(v *yaml.Node, regs map[string]*registerType, p place) 
 		l.errorf(v, "", "register: %q is already taken by an earlier step", name)
 		return ""
 	}
-	if env := l.env(v, place{on: p.on}); env != nil && env.vars[name] != nil {
+	if env := l.env(v, p.bare()); env != nil && env.vars[name] != nil {
 		l.errorf(v, "", "register: %q means something else in expressions", name)
 		return ""
 	}
@@ -265,7 +266,7 @@ func (l *loader) until(n *stepNodes, s *Step, spec ActionSpec, name string, p pl
 	if name != "" {
 		regs[name] = &registerType{action: spec.Name, output: spec.Output}
 	}
-	s.Until = l.condition("until", v, place{on: p.on, regs: regs, item: p.item})
+	s.Until = l.condition("until", v, p.with(regs, p.item))
 }
 
 // args reads the arguments of an action and checks them against its spec.

@@ -52,9 +52,6 @@ func (l *loader) expr(what string, n *yaml.Node, code, whole string, p place) *E
 		return nil
 	}
 	base := strings.Index(whole, code)
-	if l.exprs == nil {
-		l.exprs = map[exprKey]*compiled{}
-	}
 	c, ok := l.exprs[exprKey{env, code}]
 	if !ok {
 		var issues []issue
@@ -276,9 +273,6 @@ func (l *loader) partExpr(v *Value, n *yaml.Node, part part, p place) *Expr {
 				l.report(l.place(n, n.Value, part.offset, part.text, i.line, i.col), Error, i.hint, "%s: %s", v.want.Name, i.message)
 			}
 			return nil
-		}
-		if l.exprs == nil {
-			l.exprs = map[exprKey]*compiled{}
 		}
 		l.exprs[exprKey{env, part.text}] = c
 	}

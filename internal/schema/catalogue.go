@@ -136,6 +136,9 @@ func (c *Catalogue) Types() []Type {
 	return out
 }
 
+// topologies are the values of x-topology.
+var topologies = []string{"device_down", "device_up", "link_down", "link_up"}
+
 // document is what we read of a schema document ourselves.
 type document struct {
 	Description string          `json:"description"`
@@ -144,6 +147,7 @@ type document struct {
 	Required    []string        `json:"required"`
 	Key         []string        `json:"x-key"`
 	Clears      []string        `json:"x-clears"`
+	Topology    string          `json:"x-topology"`
 }
 
 // property is one entry of properties.
@@ -173,7 +177,10 @@ func parseType(name string, src []byte) (*entry, error) {
 	if t, _ := scan.String(doc.Type); t != "object" {
 		return nil, errors.New(`1:1: type: an event's data is an object; write "type": "object"`)
 	}
-	e := &entry{Type: Type{Name: name, Doc: doc.Description, Key: doc.Key, Clears: doc.Clears, Source: src}}
+	e := &entry{Type: Type{Name: name, Doc: doc.Description, Key: doc.Key, Clears: doc.Clears, Topology: doc.Topology, Source: src}}
+	if doc.Topology != "" && !slices.Contains(topologies, doc.Topology) {
+		return nil, fmt.Errorf("%s: x-topology: %q is none of %s", position(src, bytes.Index(src, []byte(`"x-topology"`))), doc.Topology, strings.Join(topologies, ", "))
+	}
 	var err error
 	if e.Fields, err = fields(doc.Properties, doc.Required, 0); err != nil {
 		return nil, fmt.Errorf("1:1: %w", err)

@@ -23,6 +23,16 @@ func (t Type) Text() string {
 	if len(t.Clears) > 0 {
 		fmt.Fprintf(&b, "Ends the dedup window of: %s.\n", strings.Join(t.Clears, ", "))
 	}
+	switch t.Topology {
+	case "device_down":
+		b.WriteString("Tells that the device is down: what is reached only through it is behind it.\n")
+	case "device_up":
+		b.WriteString("Tells that the device is up again.\n")
+	case "link_down":
+		b.WriteString("Tells that the link at the interface is down: what is reached only over it is behind it.\n")
+	case "link_up":
+		b.WriteString("Tells that the link at the interface is up again.\n")
+	}
 	return b.String()
 }
 

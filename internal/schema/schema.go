@@ -28,5 +28,9 @@ type Type struct {
 	// Clears names the types whose dedup window an event of this type ends
 	// (x-clears): after an interface_up, the next interface_down is news.
 	Clears []string
-	Source []byte // the JSON Schema document
+	// Topology says what an event of this type tells about how the network is
+	// joined (x-topology): device_down, device_up, link_down or link_up, ""
+	// for nothing. A link is the one at the event's interface.
+	Topology string
+	Source   []byte // the JSON Schema document
 }

@@ -1,0 +1,260 @@
+package rule
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"signalbox/event"
+	"signalbox/internal/correlate"
+)
+
+// keyPart is one field of a key. Paths such as device.site are read without the
+// interpreter.
+type keyPart struct {
+	expr *Expr
+	attr attribute // with an owner: what expr reads, and nothing else
+	port bool      // the interface in its canonical form
+	none bool      // what is absent is an empty text
+}
+
+// newKeyPart looks at what an expression reads.
+func newKeyPart(e *Expr) keyPart {
+	k := keyPart{expr: e}
+	switch e.Text {
+	case "interface":
+		k.port = true
+	case "site":
+		k.attr, k.none = attribute{"device", "site"}, true
+	default:
+		if a, ok := attributeOf(e.c.ast.NativeRep().Expr(), ""); ok {
+			k.attr = a
+		}
+	}
+	return k
+}
+
+// Keys of what is correlated are read by people, too: the values as text, one
+// after the other, with keySeparator between them. \ stands before a separator
+// or a \ of the values' own, and \- is a value that is absent, so that two
+// different keys differ.
+const (
+	keySeparator = '\x1f'
+	keyEscape    = '\\'
+	keyAbsent    = `\-`
+)
+
+// Bounds of the memory for keys.
+const (
+	maxKeyText  = 512     // bytes of a key; of a longer one the end is a hash
+	maxInterned = 1 << 17 // texts that are kept, so that a key that comes again costs nothing
+	inputChunk  = 8
+)
+
+// keyRoom is the memory that keys are built in. It serves one goroutine.
+type keyRoom struct {
+	ev     *event.Event
+	port   string // the event's interface in its canonical form
+	ported bool
+	buf    []byte
+	texts  map[string]string
+	inputs []correlate.Input // room for more
+}
+
+func newKeyRoom() *keyRoom { return &keyRoom{texts: map[string]string{}} }
+
+func (s *Scope) keyRoom() *keyRoom {
+	if s.keys == nil {
+		s.keys = newKeyRoom()
+	}
+	if s.keys.ev != s.Event {
+		s.keys.about(s.Event)
+	}
+	return s.keys
+}
+
+func (k *keyRoom) about(ev *event.Event) { k.ev, k.ported, k.port = ev, false, "" }
+
+// room gives an empty list with room for n inputs. What was given before is
+// never given again, since who got it may keep it.
+func (k *keyRoom) room(n int) []correlate.Input {
+	if cap(k.inputs)-len(k.inputs) < n {
+		k.inputs = make([]correlate.Input, 0, max(inputChunk, n))
+	}
+	return k.inputs[len(k.inputs):len(k.inputs):cap(k.inputs)]
+}
+
+// used says how much of the room is taken.
+func (k *keyRoom) used(in []correlate.Input) {
+	if n := len(k.inputs) + len(in); n <= cap(k.inputs) {
+		k.inputs = k.inputs[:n]
+	}
+}
+
+// key builds a key.
+func (k *keyRoom) key(parts []keyPart, s *Scope) (string, error) {
+	k.buf = k.buf[:0]
+	for i := range parts {
+		if i > 0 {
+			k.buf = append(k.buf, keySeparator)
+		}
+		var err error
+		if k.buf, err = parts[i].append(k.buf, s, true); err != nil {
+			return "", fmt.Errorf("by %s: %w", parts[i].expr.Text, err)
+		}
+	}
+	return k.text(), nil
+}
+
+// one is a single value as a text.
+func (k *keyRoom) one(p *keyPart, s *Scope) (string, error) {
+	var err error
+	if k.buf, err = p.append(k.buf[:0], s, false); err != nil {
+		return "", fmt.Errorf("%s: %w", p.expr.Text, err)
+	}
+	return k.text(), nil
+}
+
+// text is what was built. A text that was built before is not made again.
+func (k *keyRoom) text() string {
+	if len(k.buf) > maxKeyText {
+		sum := sha256.Sum256(k.buf)
+		k.buf = append(bytes.ToValidUTF8(k.buf[:maxKeyText-40], nil), "…"...)
+		k.buf = hex.AppendEncode(k.buf, sum[:16])
+	}
+	if s, ok := k.texts[string(k.buf)]; ok {
+		return s
+	}
+	if len(k.texts) >= maxInterned {
+		clear(k.texts)
+	}
+	s := string(k.buf)
+	k.texts[s] = s
+	return s
+}
+
+// append writes the value. escape says that it is one of several.
+func (p *keyPart) append(buf []byte, s *Scope, escape bool) ([]byte, error) {
+	switch {
+	case p.port:
+		k := s.keyRoom()
+		if !k.ported {
+			k.port, k.ported = event.CanonicalInterface(s.Event.Interface), true
+		}
+		return appendEscaped(buf, k.port, escape), nil
+	case p.attr.owner == "event":
+		// Without boxing.
+		switch p.attr.name {
+		case "device":
+			return appendEscaped(buf, s.Event.Device, escape), nil
+		case "interface":
+			return appendEscaped(buf, s.Event.Interface, escape), nil
+		case "type":
+			return appendEscaped(buf, s.Event.Type, escape), nil
+		case "source":
+			return appendEscaped(buf, s.Event.Source, escape), nil
+		}
+	case p.attr.owner != "":
+		if v, ok := p.attr.get(s); ok {
+			return appendValue(buf, v, escape)
+		}
+		if p.attr.owner == "event.data" {
+			if _, err := s.eventView().data(); err != nil {
+				return buf, err
+			}
+		}
+		return p.absent(buf), nil
+	}
+	v, err := p.expr.Eval(s)
+	switch {
+	case Absent(err) || err == nil && v == nil:
+		return p.absent(buf), nil
+	case err != nil:
+		return buf, err
+	}
+	return appendValue(buf, v, escape)
+}
+
+func (p *keyPart) absent(buf []byte) []byte {
+	if p.none {
+		return buf
+	}
+	return append(buf, keyAbsent...)
+}
+
+// appendValue writes a plain value as a text: numbers that are equal are
+// written the same, whatever their type.
+func appendValue(buf []byte, v any, escape bool) ([]byte, error) {
+	switch v := v.(type) {
+	case string:
+		return appendEscaped(buf, v, escape), nil
+	case int64:
+		return strconv.AppendInt(buf, v, 10), nil
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+			return strconv.AppendInt(buf, int64(v), 10), nil
+		}
+		return strconv.AppendFloat(buf, v, 'g', -1, 64), nil
+	case bool:
+		return strconv.AppendBool(buf, v), nil
+	case time.Time, time.Duration:
+		return appendEscaped(buf, text(v), escape), nil
+	}
+	// Maps are marshalled with their keys sorted.
+	b, err := json.Marshal(v)
+	if err != nil {
+		return buf, err
+	}
+	return appendEscaped(buf, string(b), escape), nil
+}
+
+func appendEscaped(buf []byte, s string, escape bool) []byte {
+	if !escape || strings.IndexByte(s, keySeparator) < 0 && strings.IndexByte(s, keyEscape) < 0 {
+		return append(buf, s...)
+	}
+	for i := range len(s) {
+		if s[i] == keySeparator || s[i] == keyEscape {
+			buf = append(buf, keyEscape)
+		}
+		buf = append(buf, s[i])
+	}
+	return buf
+}
+
+// memberKey is the event itself as if its type were typ: device, type,
+// interface, and the fields of data that the type says make two events the same
+// thing (all of it where nobody knows the type). By it what clears an event
+// finds it.
+func (d Deciding) memberKey(typ string) (string, error) {
+	s, k := d.scope, d.scope.keyRoom()
+	port := keyPart{port: true}
+	k.buf = appendEscaped(k.buf[:0], s.Event.Device, true)
+	k.buf = appendEscaped(append(k.buf, keySeparator), typ, true)
+	k.buf, _ = port.append(append(k.buf, keySeparator), s, true)
+	t, known := d.set.eventType(typ)
+	if !known {
+		data, err := appendData(nil, s.Event.Data)
+		if err != nil {
+			return "", err
+		}
+		if len(data) > 0 {
+			sum := sha256.Sum256(data)
+			k.buf = hex.AppendEncode(append(k.buf, keySeparator), sum[:8])
+		}
+		return k.text(), nil
+	}
+	for _, name := range t.Key {
+		part := keyPart{attr: attribute{"event.data", name}}
+		var err error
+		if k.buf, err = part.append(append(k.buf, keySeparator), s, true); err != nil {
+			return "", fmt.Errorf("event.data.%s: %w", name, err)
+		}
+	}
+	return k.text(), nil
+}
