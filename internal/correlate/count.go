@@ -35,8 +35,8 @@ type countValue struct {
 func newCount() *count { return &count{newTable[countState]()} }
 
 // Take counts the event.
-func (m *count) Take(env *Env, in *Input, it *Item) Outcome {
-	p := env.Plan
+func (m *count) Take(env *Env, ins []Input, it *Item) Outcome {
+	p, in := env.Plan, &ins[0]
 	_, s, ok := m.use(env, in)
 	if !ok {
 		return Full
@@ -47,6 +47,7 @@ func (m *count) Take(env *Env, in *Input, it *Item) Outcome {
 	if p.Tumbling {
 		begins = windowStart(env.Now, p.Within) - 1
 		s.until = begins + 1 + int64(p.Within)
+		env.Free = s.until
 	}
 	st.leave(begins)
 	n := len(st.entries) + 1

@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -22,8 +23,9 @@ const (
 
 // Machine is the state of the form of one rule. It serves one goroutine.
 type Machine interface {
-	// Take gives it an event as one of the rule's inputs, with Part >= 0.
-	Take(env *Env, in *Input, it *Item) Outcome
+	// Take gives it an event as the rule's inputs of one key, at least one, all
+	// with Part >= 0: one for each part that it can be.
+	Take(env *Env, ins []Input, it *Item) Outcome
 	Stage
 }
 
@@ -88,12 +90,26 @@ type Env struct {
 	Network    Network    // nil: no topology
 	Situations Situations // nil: none
 
+	// Free is for machines of rules that hold others (Plan.Holds): when time
+	// makes it clear that an event that Take answers with Joined is no part of
+	// a finding. The engine sets it to Now+Within before Take; Never says that
+	// the machine will tell, by a finding or by Release.
+	Free     int64
+	Released []uint64
+
 	// What the stage hands on, for the engine to take.
 	Findings []Finding
 	Resumed  []Passage
 	Notes    []Note
 	Stories  []Story
 }
+
+// Never is a time that does not come.
+const Never = math.MaxInt64
+
+// Release tells that an event that was taken can be no part of a finding any
+// more, before Free. It may be told of events that nobody holds.
+func (e *Env) Release(number uint64) { e.Released = append(e.Released, number) }
 
 // Note is what a stage says about an event beside the outcome.
 type Note struct {
@@ -135,8 +151,8 @@ type Finding struct {
 	Events []Kept
 	As     []string
 	Total  int
-	// Numbers are the events that it is made of where Events has not all, for
-	// rules that hold others (Plan.Holds).
+	// Numbers are events that it uses up beside Events, for rules that hold
+	// others (Plan.Holds).
 	Numbers []uint64
 	Ends    Ends
 }

@@ -24,11 +24,11 @@
 //  1. A file of its own, named after the form, with a type that embeds
 //     table[yourState]: that gives it Keys and Expire. count.go is the shortest
 //     example, unless.go the one with a timer.
-//  2. Take is called for each input with Part >= 0. Use t.use(env, in) to find or
+//  2. Take is called with the inputs of one key. Use t.use(env, &ins[0]) to find or
 //     make the key's slot; !ok is Full. Set slot.until to the time at which its
 //     state means nothing (the table drops it then: no timer is needed only to
 //     forget). Keep the event by it.Keep(). Answer Joined, Found (after
-//     env.Found), Absorbed, Full or Passed.
+//     env.Found), Absorbed, Full or Passed; see Env.Free for rules that hold others.
 //  3. Time is env.Now, in ns; windows are half open: an event at t is in a window
 //     that began at s only while t-s < Within. Plan fields are read from env.Plan
 //     on every call and never stored: a rule may change in what is not its
