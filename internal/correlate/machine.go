@@ -82,11 +82,6 @@ type Env struct {
 	At  record.Position
 	Due time.Time
 
-	// Inputs are all inputs of the event that Machine.Take is called for, which
-	// the one that it is given points into: an event that can be several parts
-	// is one of them. The engine sets it before each Take.
-	Inputs []Input
-
 	Network    Network    // nil: no topology
 	Situations Situations // nil: none
 
