@@ -74,7 +74,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON, one object a line")
 	root.AddCommand(a.serveCmd(), a.sendCmd(), a.checkCmd(), a.mapCmd(), a.typesCmd(),
 		a.eventsCmd(), a.replayCmd(), a.rejectedCmd(), a.runsCmd(), a.deadletterCmd(),
-		a.ledgerCmd(), a.statusCmd(), a.actionsCmd(), a.reloadCmd())
+		a.ledgerCmd(), a.statusCmd(), a.actionsCmd(), a.reloadCmd(),
+		a.testCmd())
 	strict(root)
 	return root
 }

@@ -148,7 +148,7 @@ func (l *loading) files(paths []string, what string) []rule.File {
 				}
 				return nil
 			}
-			if path != root && !isYAML(path) {
+			if path != root && (!isYAML(path) || isTests(path)) {
 				return nil
 			}
 			data, err := os.ReadFile(path)
@@ -182,6 +182,12 @@ func (l *loading) display(path string) string {
 		return rel
 	}
 	return path
+}
+
+// isTests says that a file holds tests of rules and nothing else (see package
+// ruletest).
+func isTests(path string) bool {
+	return strings.HasSuffix(path, ".test.yaml") || strings.HasSuffix(path, ".test.yml")
 }
 
 func isYAML(path string) bool {

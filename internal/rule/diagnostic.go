@@ -135,6 +135,10 @@ func nearHint(word string, known []string) string {
 	return ""
 }
 
+// Likely is a hint about a misspelt word, for who reads files that stand beside
+// rules: the likely one, or all there are where they are few.
+func Likely(word string, known []string) string { return spellHint(word, known) }
+
 // spellHint is a hint about a misspelt word: the likely one, or all there are
 // where they are few.
 func spellHint(word string, known []string) string {

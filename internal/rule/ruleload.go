@@ -295,13 +295,14 @@ func (l *loader) retry(n *yaml.Node) Retry {
 	return r
 }
 
-// Test is a test that a rule file carries. It is kept as it was written; this
-// release does not run it.
+// Test is a test that a rule file carries, kept as it was written. Package
+// ruletest reads and runs it.
 type Test struct {
 	Pos  Pos
 	Rule string // the rule that it stands in; "" for the whole file
 	Name string
 	Body map[string]any
+	Node *yaml.Node // what Body was made of, with its places
 }
 
 func (l *loader) tests(n *yaml.Node, rule string, set *Set) {
@@ -309,7 +310,7 @@ func (l *loader) tests(n *yaml.Node, rule string, set *Set) {
 		if !l.mapping("test", item) {
 			return
 		}
-		t := &Test{Pos: l.at(item), Rule: rule}
+		t := &Test{Pos: l.at(item), Rule: rule, Node: item}
 		if err := item.Decode(&t.Body); err != nil {
 			l.errorf(item, "", "test: %v", err)
 			return
