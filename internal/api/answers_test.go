@@ -29,7 +29,7 @@ func TestReadiness(t *testing.T) {
 // Lists are one object a line.
 func TestLists(t *testing.T) {
 	s := newServer(t, &backend{entries: 3})
-	for path, want := range map[string]int{"/api/v1/events": 3, "/api/v1/runs": 1, "/api/v1/deadletters": 1} {
+	for path, want := range map[string]int{"/api/v1/events": 3, "/api/v1/runs": 1, "/api/v1/deadletters": 1, "/api/v1/situations": 1} {
 		w := request(s, "GET", path, there, "", bearer)
 		if ct := w.Header().Get("Content-Type"); ct != "application/x-ndjson" {
 			t.Errorf("%s is %s", path, ct)
@@ -198,5 +198,27 @@ func TestPprofHasProfiles(t *testing.T) {
 	}
 	if w := request(s, "GET", "/debug/pprof/nothing", there, "", bearer); w.Code != 404 {
 		t.Errorf("a profile that is none: %d", w.Code)
+	}
+}
+
+func TestSituations(t *testing.T) {
+	b := &backend{}
+	s := newServer(t, b)
+	request(s, "GET", "/api/v1/situations?state=open&rule=a&limit=3", there, "", bearer)
+	request(s, "GET", "/api/v1/situations/s1", there, "", bearer)
+	request(s, "POST", "/api/v1/situations/s1/acknowledge", there, `{"by":"ann","note":"on it"}`, bearer)
+	if b.by != (CommandRequest{By: "ann", Note: "on it"}) {
+		t.Errorf("by %+v", b.by)
+	}
+	request(s, "POST", "/api/v1/situations/s1/resolve", there, `{}`, bearer)
+	if w := request(s, "POST", "/api/v1/situations/s1/resolve", there, `{"who":"x"}`, bearer); w.Code != 400 {
+		t.Errorf("%d", w.Code)
+	}
+	if w := request(s, "GET", "/api/v1/situations?limit=x", there, "", bearer); w.Code != 400 {
+		t.Errorf("%d", w.Code)
+	}
+	want := "situations {State:open Rule:a Limit:3 Follow:false}|situation s1|acknowledge situation s1|resolve situation s1"
+	if got := strings.Join(b.calls(), "|"); got != want {
+		t.Errorf("asked %s", got)
 	}
 }

@@ -109,6 +109,22 @@ func (b *backend) Command(_ context.Context, verb, run string, by CommandRequest
 	return b.ask(verb + " " + run)
 }
 
+func (b *backend) Situations(_ context.Context, q SituationQuery, yield func(any) error) error {
+	if err := b.ask(fmt.Sprintf("situations %+v", q)); err != nil {
+		return err
+	}
+	return yield(map[string]string{"id": "s1"})
+}
+
+func (b *backend) Situation(_ context.Context, id string) (any, error) {
+	return map[string]string{"id": id}, b.ask("situation " + id)
+}
+
+func (b *backend) SituationCommand(_ context.Context, verb, id string, by CommandRequest) error {
+	b.by = by
+	return b.ask(verb + " situation " + id)
+}
+
 func (b *backend) Reload(context.Context) (Status, error) { return Status{Rules: 7}, b.ask("reload") }
 
 func newServer(t testing.TB, b Backend) *Server {

@@ -122,6 +122,37 @@ func (s *Server) command(verb string) http.HandlerFunc {
 	}
 }
 
+func (s *Server) situations(w http.ResponseWriter, r *http.Request) {
+	v := r.URL.Query()
+	q := SituationQuery{State: v.Get("state"), Rule: v.Get("rule"), Follow: v.Get("follow") == "true"}
+	var err error
+	if q.Limit, err = number(v, "limit"); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	l := newList(w, q.Follow)
+	err = s.backend.Situations(r.Context(), q, l.add)
+	s.end(l, r, err)
+}
+
+func (s *Server) situation(w http.ResponseWriter, r *http.Request) {
+	v, err := s.backend.Situation(r.Context(), r.PathValue("id"))
+	s.answer(w, r, v, err)
+}
+
+func (s *Server) situationCommand(verb string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var by CommandRequest
+		if err := decode(r, &by); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		id := r.PathValue("id")
+		err := s.backend.SituationCommand(r.Context(), verb, id, by)
+		s.answer(w, r, map[string]any{"situation": id, "command": verb}, err)
+	}
+}
+
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	st, err := s.backend.Reload(r.Context())
 	if err != nil {

@@ -53,6 +53,13 @@ type RunQuery struct {
 	Follow              bool
 }
 
+// SituationQuery chooses situations; zero fields choose all.
+type SituationQuery struct {
+	State, Rule string
+	Limit       int
+	Follow      bool
+}
+
 // Backend is what the API speaks for. Lists are given one by one to yield, whose
 // error ends them.
 type Backend interface {
@@ -67,6 +74,10 @@ type Backend interface {
 	Run(ctx context.Context, id string) (any, error)
 	DeadLetters(ctx context.Context, yield func(any) error) error
 	Command(ctx context.Context, verb, run string, by CommandRequest) error
+	Situations(ctx context.Context, q SituationQuery, yield func(any) error) error
+	Situation(ctx context.Context, id string) (any, error)
+	// SituationCommand acknowledges or resolves one ("acknowledge", "resolve").
+	SituationCommand(ctx context.Context, verb, id string, by CommandRequest) error
 	Reload(ctx context.Context) (Status, error)
 }
 
@@ -113,6 +124,10 @@ func New(b Backend, token string, metrics http.Handler, log *slog.Logger) (*Serv
 	s.api("GET /api/v1/deadletters/{id}", s.run)
 	s.api("POST /api/v1/deadletters/{id}/requeue", s.command("requeue"))
 	s.api("POST /api/v1/deadletters/{id}/discard", s.command("discard"))
+	s.api("GET /api/v1/situations", s.situations)
+	s.api("GET /api/v1/situations/{id}", s.situation)
+	s.api("POST /api/v1/situations/{id}/acknowledge", s.situationCommand("acknowledge"))
+	s.api("POST /api/v1/situations/{id}/resolve", s.situationCommand("resolve"))
 	s.api("POST /api/v1/reload", s.reload)
 	s.api("GET /debug/pprof/{profile}", profile)
 	s.mux.HandleFunc("/webhook/{name}", s.webhook)

@@ -254,10 +254,15 @@ func (a *app) rejectedCmd() *cobra.Command {
 
 // each posts to one path per id and reports each; it fails if one failed.
 func (a *app) each(ctx context.Context, c *client, ids []string, path func(string) string, done string) error {
+	return a.eachWith(ctx, c, ids, api.CommandRequest{By: person()}, path, done)
+}
+
+// eachWith is each with what is posted.
+func (a *app) eachWith(ctx context.Context, c *client, ids []string, by api.CommandRequest, path func(string) string, done string) error {
 	failed := false
 	for _, id := range ids {
 		var res map[string]any
-		if err := c.post(ctx, path(id), api.CommandRequest{By: person()}, &res); err != nil {
+		if err := c.post(ctx, path(id), by, &res); err != nil {
 			failed = true
 			fmt.Fprintf(a.err, "signalbox: %s: %v\n", clean(id), err)
 			continue

@@ -11,6 +11,7 @@ import (
 	"signalbox/internal/eventlog"
 	"signalbox/internal/ledger"
 	"signalbox/internal/record"
+	"signalbox/internal/situation"
 )
 
 // bookkeeper keeps the books of the log.
@@ -21,10 +22,14 @@ type bookkeeper struct {
 
 	mu    sync.Mutex
 	books *ledger.Books
+	// situations is a fold over the same batches.
+	situations *situation.Book
+	watching   map[chan situation.Situation]bool
 }
 
 func newBookkeeper(l *eventlog.Log, state stateDir, logger *slog.Logger) *bookkeeper {
-	b := &bookkeeper{log: l, state: state, logger: logger, books: &ledger.Books{}}
+	b := &bookkeeper{log: l, state: state, logger: logger, books: &ledger.Books{},
+		situations: &situation.Book{}, watching: map[chan situation.Situation]bool{}}
 	_, problems := state.load("books", func(data []byte) error {
 		_, body, err := unseal(data)
 		if err != nil {
@@ -39,16 +44,25 @@ func newBookkeeper(l *eventlog.Log, state stateDir, logger *slog.Logger) *bookke
 	if problems != nil {
 		logger.Warn("the snapshot of the books cannot be used; the log is counted again", "err", problems)
 	}
+	b.loadSituations()
 	return b
 }
 
 // from is the position after which the books are to be counted.
-func (b *bookkeeper) from() record.Position { return b.snapshot().Through }
+func (b *bookkeeper) from() record.Position {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.situations.Through.Less(b.books.Through) {
+		return b.situations.Through
+	}
+	return b.books.Through
+}
 
 // count takes a batch; those that were counted before are passed over.
 func (b *bookkeeper) count(batch *record.Batch) {
 	b.mu.Lock()
 	b.books.Apply(batch)
+	b.tellSituations(b.situations.Apply(batch))
 	b.mu.Unlock()
 }
 
@@ -67,6 +81,7 @@ func (b *bookkeeper) save() {
 	if err != nil {
 		b.logger.Warn("the snapshot of the books could not be written", "err", err)
 	}
+	b.saveSituations()
 }
 
 // ledger makes the report of the books. Counting is behind the log by

@@ -425,6 +425,10 @@ func (d *daemon) gauge(ctx context.Context) {
 		d.metrics.Queue("attempts", w.Running)
 		d.metrics.Queue("dead_letters", w.Dead)
 		d.metrics.Queue("in_doubt", w.InDoubt)
+		open, acknowledged, resolved := d.books.countSituations()
+		d.metrics.Situations("open", open)
+		d.metrics.Situations("acknowledged", acknowledged)
+		d.metrics.Situations("resolved", resolved)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
