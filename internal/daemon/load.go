@@ -70,7 +70,9 @@ func LoadEdge(cfg *config.Config) (*Loaded, error) {
 	out := l.edge(files)
 	_, problems := inventory.Parse(files)
 	for _, p := range problems {
-		l.mistake(p)
+		if !p.Warning {
+			l.mistake(p)
+		}
 	}
 	if len(l.mistakes) > 0 {
 		return nil, l.mistakes

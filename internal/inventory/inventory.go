@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"signalbox/event"
+	"signalbox/internal/correlate"
 )
 
 // Inventory answers questions about devices. It never changes after Parse, so
@@ -23,6 +24,8 @@ type Inventory struct {
 	sites   map[string]map[string]any
 	// unlisted are the sites that devices name and nobody describes.
 	unlisted map[string]map[string]any
+	roots    []string
+	topology *correlate.Topology
 	fields   Fields
 }
 
@@ -224,6 +227,7 @@ func baseFields() Fields {
 		Device: map[string]Kind{
 			"name": "string", "address": "string", "addresses": "list", "site": "string", "role": "string",
 			"platform": "string", "vendor": "string", "tags": "list", "groups": "list", "interfaces": "map",
+			"root": "bool",
 		},
 		Interface: map[string]Kind{
 			"name": "string", "role": "string", "speed": "any", "peer": "string", "description": "string",

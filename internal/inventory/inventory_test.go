@@ -166,7 +166,7 @@ func TestNilInventory(t *testing.T) {
 }
 
 func TestProblems(t *testing.T) {
-	for _, name := range []string{"bad", "broken", "bomb"} {
+	for _, name := range []string{"bad", "broken", "bomb", "links"} {
 		src, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
 		if err != nil {
 			t.Fatal(err)

@@ -24,11 +24,16 @@ type Problem struct {
 	Line, Col int // from 1
 	Message   string
 	Hint      string // what to do; "" for nothing to say
+	Warning   bool   // the inventory can be used all the same
 }
 
 // Error writes the problem as file:line:col: message.
 func (p Problem) Error() string {
-	s := fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Col, p.Message)
+	s := fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Col)
+	if p.Warning {
+		s += "warning: "
+	}
+	s += p.Message
 	if p.Hint != "" {
 		s += " (" + p.Hint + ")"
 	}
@@ -43,6 +48,7 @@ type parser struct {
 	inv      *Inventory
 	problems []Problem
 	where    map[string]string // device, address or site → file:line where it is first
+	links    []linkLoad
 }
 
 // Parse reads an inventory of all files together. It reports every mistake,
@@ -66,6 +72,7 @@ func Parse(files []File) (*Inventory, []Problem) {
 			p.inv.unlisted[site] = map[string]any{"name": site}
 		}
 	}
+	p.join()
 	return p.inv, p.problems
 }
 
@@ -107,8 +114,10 @@ func (p *parser) parseFile(data []byte) {
 			p.eachNamed(value, "device", p.device)
 		case "sites":
 			p.eachNamed(value, "site", p.site)
+		case "links":
+			p.readLinks(value)
 		default:
-			p.errorf(key, spelling(key.Value, []string{"devices", "sites"}), "unknown key %q, expected devices or sites", key.Value)
+			p.errorf(key, spelling(key.Value, []string{"devices", "sites", "links"}), "unknown key %q, expected devices, sites or links", key.Value)
 		}
 	})
 }
@@ -220,6 +229,11 @@ func (p *parser) device(at *yaml.Node, name string, body *yaml.Node) {
 				if s, ok := p.text(key.Value, value); ok {
 					d.attrs[key.Value] = s
 				}
+			case "root":
+				if p.truth("root", value) {
+					d.attrs["root"] = true
+					p.inv.roots = append(p.inv.roots, name)
+				}
 			case "tags", "groups":
 				if list, ok := p.texts(key.Value, value); ok {
 					d.attrs[key.Value] = list
@@ -303,8 +317,13 @@ func (p *parser) interfaces(d *device, n *yaml.Node) {
 				switch key.Value {
 				case "name":
 				case "role", "peer", "description":
-					if s, ok := p.text(key.Value, value); ok {
-						record[key.Value] = s
+					s, ok := p.text(key.Value, value)
+					if !ok {
+						return
+					}
+					record[key.Value] = s
+					if key.Value == "peer" {
+						p.links = append(p.links, linkLoad{file: p.file, at: value, a: end{d.name, canonical}, peer: s})
 					}
 				default:
 					p.attribute(record, p.inv.fields.Interface, key, value)

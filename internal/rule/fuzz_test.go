@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"signalbox/event"
 	"signalbox/internal/rule"
 )
 
@@ -46,6 +47,15 @@ func FuzzLoad(f *testing.F) {
 			for _, m := range set.MatchScope(scope) {
 				_, _, _, _ = set.Dedup(m.Rule, scope)
 				evaluate(m.Rule.Do, scope)
+				evaluate(m.Rule.Updated, scope)
+				evaluate(m.Rule.Resolved, scope)
+			}
+			ask := set.Decide(scope.Event, inv, rule.Deciding{})
+			for _, m := range ask.Match() {
+				inputs, _ := ask.Inputs(m.Rule)
+				for _, in := range inputs {
+					_, _ = set.Binds(m.Rule, in.Part, scope.Event, []*event.Event{scope.Event}, inv)
+				}
 			}
 		}
 		if took := time.Since(begin); took > 20*time.Second {

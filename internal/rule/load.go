@@ -30,9 +30,11 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 	}
 	inv, problems := inventory.Parse(b.Inventory)
 	for _, p := range problems {
-		l.diags = append(l.diags, Diagnostic{
-			Pos: Pos{p.File, p.Line, p.Col}, Severity: Error, Message: p.Message, Hint: p.Hint,
-		})
+		d := Diagnostic{Pos: Pos{p.File, p.Line, p.Col}, Severity: Error, Message: p.Message, Hint: p.Hint}
+		if p.Warning {
+			d.Severity = Warning
+		}
+		l.diags = append(l.diags, d)
 	}
 	var err error
 	if l.envs, err = newEnvCache(opt.Catalogue, inv.Fields(), opt.Secrets); err != nil {
