@@ -82,15 +82,14 @@ func mapField(path, name string, typ *types.Type) *types.FieldType {
 	return &types.FieldType{
 		Type: typ,
 		IsSet: func(target any) bool {
-			m, err := asMap(target)
-			return err == nil && m[name] != nil
+			v, err := fieldOf(target, name)
+			return err == nil && v != nil
 		},
 		GetFrom: func(target any) (any, error) {
-			m, err := asMap(target)
+			v, err := fieldOf(target, name)
 			if err != nil {
 				return nil, err
 			}
-			v := m[name]
 			if v == nil {
 				return nil, absent
 			}
@@ -99,13 +98,13 @@ func mapField(path, name string, typ *types.Type) *types.FieldType {
 	}
 }
 
-// asMap takes what an object-typed variable holds.
-func asMap(target any) (map[string]any, error) {
+// fieldOf reads what an object-typed variable holds.
+func fieldOf(target any, name string) (any, error) {
 	switch t := target.(type) {
 	case map[string]any:
-		return t, nil
+		return t[name], nil
 	case *dataView:
-		return t.view.data()
+		return t.view.field(name)
 	}
 	return nil, fmt.Errorf("expected an object, found %T", target)
 }

@@ -137,12 +137,11 @@ func (s *Set) defaultKey(buf []byte, scope *Scope) ([]byte, error) {
 	if len(t.Key) == 0 {
 		return buf, nil
 	}
-	data, err := scope.eventView().data()
-	if err != nil {
-		return nil, fmt.Errorf("dedup: %w", err)
-	}
 	for _, name := range t.Key {
-		v := data[name]
+		v, err := scope.eventView().field(name)
+		if err != nil {
+			return nil, fmt.Errorf("dedup: %w", err)
+		}
 		if v == nil {
 			buf = append(buf, '-')
 			continue

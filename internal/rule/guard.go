@@ -49,16 +49,15 @@ func (a attribute) get(s *Scope) (v any, ok bool) {
 			return s.Event.Type, true
 		}
 	case "event.data":
-		m, err := s.eventView().data()
-		if err != nil {
+		var err error
+		if v, err = s.eventView().field(a.name); err != nil {
 			return nil, false
 		}
-		v = m[a.name]
 	case "device":
 		s.lookUp()
 		v = s.Device[a.name]
 	case "interface":
-		s.lookUp()
+		s.lookUpPort()
 		v = s.Interface[a.name]
 	case "site":
 		s.lookUp()

@@ -165,7 +165,7 @@ func (p *keyPart) append(buf []byte, s *Scope, escape bool) ([]byte, error) {
 			return appendValue(buf, v, escape)
 		}
 		if p.attr.owner == "event.data" {
-			if _, err := s.eventView().data(); err != nil {
+			if _, err := s.eventView().field(p.attr.name); err != nil {
 				return buf, err
 			}
 		}

@@ -310,6 +310,7 @@ func (b *binding) view(s *Scope, name string) (*eventView, bool) {
 				clear(b.views)
 			}
 			v = newView(ev)
+			v.single = true
 			b.views[ev] = v
 		}
 		return v, true
@@ -353,9 +354,10 @@ func (s *Set) Binds(r *Rule, part int, ev *event.Event, bound []*event.Event, in
 		defer binders.Put(b)
 		if b.view.ev != ev {
 			b.view.reset(ev)
+			b.view.single = true
 		}
 		b.bind.names, b.bind.bound, b.bind.self = r.pattern.names, bound, part
-		b.scope = Scope{Event: ev, view: &b.view, inv: inv, bind: &b.bind}
+		b.scope = Scope{Event: ev, view: &b.view, inv: inv, ports: inv, bind: &b.bind}
 		ok, err := x.own.Bool(&b.scope)
 		return ok, wrap("when", err)
 	}

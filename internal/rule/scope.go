@@ -49,9 +49,9 @@ type Scope struct {
 	// taken is what the rules with a plan made of the event, for Inputs.
 	taken []taken
 	keys  *keyRoom
-	// inv is set where the device, interface and site are still to be looked
-	// up: most events match no rule that asks.
-	inv *inventory.Inventory
+	// inv is set where the device and site are still to be looked up, and
+	// ports where the interface is: most events match no rule that asks.
+	inv, ports *inventory.Inventory
 }
 
 // NewScope is the scope of an event: the device, interface and site that it is
@@ -60,6 +60,7 @@ type Scope struct {
 func NewScope(ev *event.Event, inv *inventory.Inventory) *Scope {
 	s := newLazyScope(ev, inv)
 	s.lookUp()
+	s.lookUpPort()
 	return s
 }
 
@@ -68,12 +69,12 @@ func newLazyScope(ev *event.Event, inv *inventory.Inventory) *Scope {
 	if inv == nil {
 		inv = noInventory
 	}
-	return &Scope{Event: ev, Events: []*event.Event{ev}, view: newView(ev), inv: inv}
+	return &Scope{Event: ev, Events: []*event.Event{ev}, view: newView(ev), inv: inv, ports: inv}
 }
 
 var noInventory = &inventory.Inventory{}
 
-// lookUp asks the inventory, once.
+// lookUp asks the inventory for the device and its site, once.
 func (s *Scope) lookUp() {
 	if s.inv == nil {
 		return
@@ -81,9 +82,18 @@ func (s *Scope) lookUp() {
 	inv := s.inv
 	s.inv = nil
 	s.Device, _ = inv.Device(s.Event.Device)
-	s.Interface, _ = inv.Interface(s.Event.Device, s.Event.Interface)
 	site, _ := s.Device["site"].(string)
 	s.Site, _ = inv.Site(site)
+}
+
+// lookUpPort asks the inventory for the interface, once.
+func (s *Scope) lookUpPort() {
+	if s.ports == nil {
+		return
+	}
+	inv := s.ports
+	s.ports = nil
+	s.Interface, _ = inv.Interface(s.Event.Device, s.Event.Interface)
 }
 
 // Deciding holds one event while the engine asks a set several things about it.
@@ -106,12 +116,13 @@ func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory, again Deciding) 
 	}
 	view, events := scope.view, scope.Events[:1]
 	view.reset(ev)
+	view.single = true
 	events[0] = ev
 	if scope.keys == nil {
 		scope.keys = newKeyRoom()
 	}
 	scope.keys.about(ev)
-	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, keys: scope.keys, taken: scope.taken[:0]}
+	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, ports: inv, keys: scope.keys, taken: scope.taken[:0]}
 	return Deciding{set: s, scope: scope}
 }
 
@@ -166,7 +177,7 @@ func (a activation) ResolveName(name string) (any, bool) {
 		s.lookUp()
 		return record(s.Device), true
 	case "interface":
-		s.lookUp()
+		s.lookUpPort()
 		return record(s.Interface), true
 	case "site":
 		s.lookUp()
@@ -247,6 +258,11 @@ type eventView struct {
 	once   sync.Once
 	fields map[string]any
 	err    error
+
+	// single says that one goroutine has the view, so that it may decode one
+	// field after the other.
+	single, scanned, isFlat bool
+	flat                    []flatMember
 }
 
 func newView(ev *event.Event) *eventView {
@@ -259,6 +275,7 @@ func newView(ev *event.Event) *eventView {
 func (v *eventView) reset(ev *event.Event) {
 	v.ev, v.once, v.fields, v.err = ev, sync.Once{}, nil, nil
 	v.dataOnly.view = v
+	v.single, v.scanned, v.isFlat = false, false, false
 }
 
 // data decodes the event's data, once.
