@@ -94,6 +94,8 @@ type Server struct {
 	webhooks map[string]http.Handler
 	fallback http.Handler // names that no source has
 	mounted  bool         // all sources are there
+
+	logTurns chan struct{} // of those who read the log
 }
 
 // Route is one entry of the router, for tests that walk it.
@@ -108,7 +110,7 @@ func New(b Backend, token string, metrics http.Handler, log *slog.Logger) (*Serv
 		return nil, errors.New("api: the token is empty")
 	}
 	s := &Server{backend: b, token: sha256.Sum256([]byte(token)), metrics: metrics, log: log,
-		mux: http.NewServeMux(), webhooks: map[string]http.Handler{}}
+		mux: http.NewServeMux(), webhooks: map[string]http.Handler{}, logTurns: make(chan struct{}, logReaders)}
 	s.open("GET /healthz", s.healthz)
 	s.open("GET /readyz", s.readyz)
 	s.open("GET /metrics", metrics.ServeHTTP)
@@ -129,6 +131,8 @@ func New(b Backend, token string, metrics http.Handler, log *slog.Logger) (*Serv
 	s.api("POST /api/v1/situations/{id}/acknowledge", s.situationCommand("acknowledge"))
 	s.api("POST /api/v1/situations/{id}/resolve", s.situationCommand("resolve"))
 	s.api("POST /api/v1/reload", s.reload)
+	s.api("GET /api/v1/log/batches", s.batches)
+	s.api("GET /api/v1/log/rules", s.bundle)
 	s.api("GET /debug/pprof/{profile}", profile)
 	s.mux.HandleFunc("/webhook/{name}", s.webhook)
 	s.mux.HandleFunc("/", s.nowhere)

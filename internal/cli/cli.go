@@ -76,7 +76,7 @@ func (a *app) root() *cobra.Command {
 		a.eventsCmd(), a.replayCmd(), a.rejectedCmd(), a.runsCmd(), a.deadletterCmd(),
 		a.ledgerCmd(), a.statusCmd(), a.actionsCmd(), a.reloadCmd(),
 		a.testCmd())
-	root.AddCommand(a.situationsCmd())
+	root.AddCommand(a.situationsCmd(), a.backtestCmd())
 	strict(root)
 	return root
 }

@@ -166,6 +166,8 @@ type reader struct {
 	since time.Time       // where next is 0: begin at that time
 	seen  uint64          // the last sequence that came, 0 at first
 	pace  func(ctx context.Context, bytes int) error
+	raw   bool   // read the batches' headers only, and keep the bytes in data
+	data  []byte // of the batch that fn is called with
 }
 
 // follow runs over sessions; to is where to end, 0 for never.
@@ -271,7 +273,7 @@ func (r *reader) take(ctx context.Context, sess *session, msg jetstream.Msg, to 
 	if err := r.gap(ctx, sess, seq); err != nil {
 		return false, err
 	}
-	b, err := record.DecodeBatch(data)
+	b, err := r.decode(data)
 	if err != nil {
 		if !r.l.accepted(seq, seq) {
 			return false, badBatch(r.l, seq, err)
@@ -305,6 +307,19 @@ func (r *reader) take(ctx context.Context, sess *session, msg jetstream.Msg, to 
 		return true, r.atEnd(ctx, sess, to)
 	}
 	return false, nil
+}
+
+// decode reads a batch, or its header and as many empty records.
+func (r *reader) decode(data []byte) (*record.Batch, error) {
+	if !r.raw {
+		return record.DecodeBatch(data)
+	}
+	b, n, err := record.DecodeHeader(data)
+	if err != nil {
+		return nil, err
+	}
+	r.data, b.Records = data, make([]record.Record, n)
+	return b, nil
 }
 
 // atEnd checks, at the end of a stretch, that it was reached.

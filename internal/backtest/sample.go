@@ -1,0 +1,66 @@
+package backtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"signalbox/event"
+)
+
+// maxText bounds what a report shows of a message, in bytes.
+const maxText = 240
+
+// sample is what a report tells of a run. It keeps nothing of the batch.
+func (t *Backtest) sample(st *started) *Sample {
+	s := &Sample{Time: st.at.UTC(), Position: t.position(st.d.At).String(), Timer: !st.d.Due.IsZero(),
+		Branch: strings.Clone(st.run.Branch), Key: strings.Clone(correlateKey(st.run.Key)), Events: max(1, st.run.Total)}
+	ev := st.d.Event
+	if n := len(st.run.Events); n > 0 {
+		s.Events = max(s.Events, uint32(n))
+		// The event at the position has its raw bytes, those of a finding do not.
+		if last := st.run.Events[n-1]; ev == nil || ev.ID != last.ID {
+			ev = last
+		}
+	}
+	if ev == nil {
+		s.Device = strings.Clone(st.run.Device)
+		return s
+	}
+	s.Event, s.Type = event.ID(strings.Clone(string(ev.ID))), strings.Clone(ev.Type)
+	s.Device, s.Interface = strings.Clone(ev.Device), strings.Clone(ev.Interface)
+	s.Message = message(ev)
+	return s
+}
+
+// correlateKey is a key for people.
+func correlateKey(key string) string { return strings.ReplaceAll(key, "\x1f", " ") }
+
+// message is what a device said, or where that is no text the data; short, on
+// one line, and safe to print.
+func message(ev *event.Event) string {
+	text := bytes.TrimSpace(ev.Raw)
+	if len(text) == 0 || text[0] == '{' || !utf8.Valid(text) {
+		var b bytes.Buffer
+		if json.Compact(&b, ev.Data) != nil {
+			return ""
+		}
+		text = b.Bytes()
+	}
+	line := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, string(text))
+	if len(line) <= maxText {
+		return line
+	}
+	end := maxText
+	for end > 0 && !utf8.RuneStart(line[end]) {
+		end--
+	}
+	return line[:end] + "…"
+}
