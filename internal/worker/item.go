@@ -58,21 +58,55 @@ func eventOf(d *record.Decision, start *record.RunStart) *event.Event {
 	return nil
 }
 
-// parts is what expressions see of the events that have a name.
-func (it *item) parts() map[string]any {
-	var parts map[string]any
+// named is the events that the rule has given a name.
+func (it *item) named() map[string]*event.Event {
+	var named map[string]*event.Event
 	for i, name := range it.start.As {
 		if name == "" || i >= len(it.start.Events) {
 			continue
 		}
-		if parts == nil {
-			parts = map[string]any{}
+		if named == nil {
+			named = map[string]*event.Event{}
 		}
-		if _, has := parts[name]; !has { // a second one for the same part is in events
-			parts[name] = rule.EventValue(it.start.Events[i])
+		if named[name] == nil { // a second one for the same part is in events
+			named[name] = it.start.Events[i]
 		}
 	}
-	return parts
+	return named
+}
+
+// situation is what expressions see of the situation that the run belongs to,
+// as it was when the run was decided; nil where it belongs to none.
+func (it *item) situation() map[string]any {
+	s := it.start
+	if s.Situation == "" {
+		return nil
+	}
+	m := map[string]any{"id": s.Situation, "key": s.Key, "count": int64(max(int(s.Total), len(s.Events), 1)),
+		"change": "opened", "state": "open"}
+	if s.Branch != "" {
+		m["change"] = s.Branch
+	}
+	if s.Branch == "resolved" {
+		m["state"] = "resolved"
+	}
+	if c := changeOf(it.dec, s); c != nil {
+		m["change"], m["state"], m["key"] = c.Change, c.State, c.Key
+	}
+	return m
+}
+
+// changeOf finds what the decision says of the run's situation.
+func changeOf(d *record.Decision, s *record.RunStart) *record.SituationChange {
+	if d == nil {
+		return nil
+	}
+	for i := range d.Situations {
+		if c := &d.Situations[i]; c.ID == s.Situation && (c.Run == s.Run || c.Run == "") {
+			return c
+		}
+	}
+	return nil
 }
 
 // alone is a decision with one of its runs only.
@@ -82,6 +116,9 @@ func alone(d *record.Decision, start *record.RunStart) *record.Decision {
 	}
 	c := *d
 	c.Runs, c.Notes, c.Situations = []record.RunStart{*start}, nil, nil
+	if s := changeOf(d, start); s != nil {
+		c.Situations = []record.SituationChange{*s}
+	}
 	return &c
 }
 

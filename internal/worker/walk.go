@@ -163,7 +163,6 @@ func (x *execution) walk(t *thread) (end, error) {
 	if b := x.it.start.Branch; b != "" && len(steps) == 0 {
 		return failed, fmt.Errorf("rule %s, version %s, has no steps %q", x.rule.Name, x.rule.Version, b)
 	}
-	t.registers = x.it.parts()
 	return t.steps(steps, place{ctx: ctx})
 }
 
@@ -176,8 +175,9 @@ func (x *execution) scope() {
 		x.base = rule.Scope{Event: x.event}
 	}
 	if found := x.it.start.Events; len(found) > 0 {
-		x.base = x.base.WithEvents(found)
+		x.base.Events = found
 	}
+	x.base.Named, x.base.Situation = x.it.named(), x.it.situation()
 	x.base.Rule = x.w.names.of(x.rule)
 }
 
