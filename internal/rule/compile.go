@@ -36,7 +36,8 @@ type compiled struct {
 	program cel.Program
 	out     *cel.Type
 	ast     *cel.Ast
-	secret  bool // reads a secret
+	secret  bool     // reads a secret
+	env     *cel.Env // that it was compiled in, for explain.go
 }
 
 // compile parses, checks and plans an expression.
@@ -70,7 +71,7 @@ func (e *exprEnv) compile(text string) (*compiled, []issue) {
 	if err != nil {
 		return nil, []issue{{line: 1, message: err.Error()}}
 	}
-	return &compiled{program: program, out: checked.OutputType(), ast: checked, secret: w.secrets}, nil
+	return &compiled{program: program, out: checked.OutputType(), ast: checked, secret: w.secrets, env: e.cel}, nil
 }
 
 func (e *exprEnv) checkCost(checked *cel.Ast) []issue {
