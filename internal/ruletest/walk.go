@@ -5,8 +5,8 @@ import (
 	"maps"
 	"strings"
 
-	"signalbox/internal/record"
 	"signalbox/internal/rule"
+	"signalbox/internal/run"
 )
 
 // maxDone bounds the steps of one walk: loops in loops are the author's.
@@ -55,7 +55,7 @@ func (e *Env) walk(h *Happening, outputs ...Outputs) *walk {
 	w.base = e.scope(h)
 	w.base.Rule = map[string]any{"name": r.Name, "version": r.Version}
 	w.base.Run = map[string]any{"id": h.run.Run, "attempt": int64(1), "replay": false, "dry_run": false}
-	s := &strand{w: w, registers: named(h.run)}
+	s := &strand{w: w}
 	if err := s.steps(r.Steps(h.run.Branch)); err != nil {
 		w.out.ends, w.out.why = "failed", err.Error()
 	}
@@ -65,24 +65,8 @@ func (e *Env) walk(h *Happening, outputs ...Outputs) *walk {
 // scope is what the expressions of a run see.
 func (e *Env) scope(h *Happening) rule.Scope {
 	s := rule.NewScope(h.about, e.Inventory)
-	if len(h.run.Events) > 0 {
-		return s.WithEvents(h.run.Events)
-	}
+	run.Found(s, nil, h.run)
 	return *s
-}
-
-// named are the events of a run that steps know by a name.
-func named(rs *record.RunStart) map[string]any {
-	out := map[string]any{}
-	for i, name := range rs.As {
-		if name == "" || i >= len(rs.Events) {
-			continue
-		}
-		if _, has := out[name]; !has { // a second one for the same part is in events
-			out[name] = rule.EventValue(rs.Events[i])
-		}
-	}
-	return out
 }
 
 func (s *strand) scope() *rule.Scope {

@@ -43,71 +43,8 @@ func (it *item) save() savedRun {
 		State: it.st.Clone(), Requeue: it.requeue}
 }
 
-// event is what set the run off: that of the decision, or where time made the
-// decision the last of those that made up what was found. Nil where neither is
-// known.
-func (it *item) event() *event.Event { return eventOf(it.dec, it.start) }
-
-func eventOf(d *record.Decision, start *record.RunStart) *event.Event {
-	switch n := len(start.Events); {
-	case d != nil && d.Event != nil:
-		return d.Event
-	case n > 0:
-		return start.Events[n-1]
-	}
-	return nil
-}
-
-// named is the events that the rule has given a name.
-func (it *item) named() map[string]*event.Event {
-	var named map[string]*event.Event
-	for i, name := range it.start.As {
-		if name == "" || i >= len(it.start.Events) {
-			continue
-		}
-		if named == nil {
-			named = map[string]*event.Event{}
-		}
-		if named[name] == nil { // a second one for the same part is in events
-			named[name] = it.start.Events[i]
-		}
-	}
-	return named
-}
-
-// situation is what expressions see of the situation that the run belongs to,
-// as it was when the run was decided; nil where it belongs to none.
-func (it *item) situation() map[string]any {
-	s := it.start
-	if s.Situation == "" {
-		return nil
-	}
-	m := map[string]any{"id": s.Situation, "key": s.Key, "count": int64(max(int(s.Total), len(s.Events), 1)),
-		"change": "opened", "state": "open"}
-	if s.Branch != "" {
-		m["change"] = s.Branch
-	}
-	if s.Branch == "resolved" {
-		m["state"] = "resolved"
-	}
-	if c := changeOf(it.dec, s); c != nil {
-		m["change"], m["state"], m["key"] = c.Change, c.State, c.Key
-	}
-	return m
-}
-
-// changeOf finds what the decision says of the run's situation.
-func changeOf(d *record.Decision, s *record.RunStart) *record.SituationChange {
-	if d == nil {
-		return nil
-	}
-	for i := range d.Situations {
-		if c := &d.Situations[i]; c.ID == s.Situation && (c.Run == s.Run || c.Run == "") {
-			return c
-		}
-	}
-	return nil
-}
+// event is what set the run off; nil where that is not known.
+func (it *item) event() *event.Event { return run.EventOf(it.dec, it.start) }
 
 // alone is a decision with one of its runs only.
 func alone(d *record.Decision, start *record.RunStart) *record.Decision {
@@ -116,7 +53,7 @@ func alone(d *record.Decision, start *record.RunStart) *record.Decision {
 	}
 	c := *d
 	c.Runs, c.Notes, c.Situations = []record.RunStart{*start}, nil, nil
-	if s := changeOf(d, start); s != nil {
+	if s := run.ChangeOf(d, start); s != nil {
 		c.Situations = []record.SituationChange{*s}
 	}
 	return &c

@@ -105,7 +105,7 @@ func viewOf(start *record.RunStart, dec *record.Decision, at record.Position, st
 	if dec != nil {
 		v.DryRun, v.Replay, v.Due = dec.DryRun, dec.Replay, dec.Due
 	}
-	if ev := eventOf(dec, start); ev != nil {
+	if ev := run.EventOf(dec, start); ev != nil {
 		v.EventID, v.EventType = ev.ID, ev.Type
 		if whole {
 			v.Event = ev

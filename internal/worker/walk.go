@@ -174,10 +174,7 @@ func (x *execution) scope() {
 	} else {
 		x.base = rule.Scope{Event: x.event}
 	}
-	if found := x.it.start.Events; len(found) > 0 {
-		x.base.Events = found
-	}
-	x.base.Named, x.base.Situation = x.it.named(), x.it.situation()
+	run.Found(&x.base, x.it.dec, x.it.start)
 	x.base.Rule = x.w.names.of(x.rule)
 }
 
