@@ -1,9 +1,12 @@
 package correlate
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // maxGathered bounds the events of one key that All keeps.
-const maxGathered = MaxKept
+const maxGathered = 1000
 
 // maxAsks bounds how often conditions are asked about one event of All: with
 // maxGathered events the combinations are too many to try them all.
@@ -37,7 +40,7 @@ func anyBound(parts []Part) bool {
 // take gives an event to the first free part, in their order, that it can be.
 // One for which none is free is kept beside: it has part in what is found, and
 // takes a part's place when that part's event leaves the window. whole says
-// that every part has its event.
+// that every part has its event; gone are those that are kept no longer.
 //
 // Where a part is Bound, all that is kept is tried in every combination, oldest
 // first, since an event that fits its part may be the wrong one for the others.
@@ -55,8 +58,7 @@ func (g *gathering[E]) take(e E, can uint64, parts []Part, now int64, ask asks[E
 	if whole = s.fill(0); !whole {
 		return false, gone, s.err
 	}
-	g.keepFitting(&s)
-	return true, gone, nil
+	return true, append(gone, g.keepFitting(&s)...), nil
 }
 
 // assign gives free parts to events, oldest first.
@@ -154,8 +156,8 @@ func (s *search[E]) fits(p int, e E, filled uint64) (fits, known bool) {
 
 // keepFitting drops what is kept beside and could not stand in the place of one
 // of the events that were found.
-func (g *gathering[E]) keepFitting(s *search[E]) {
-	kept := g.events[:0]
+func (g *gathering[E]) keepFitting(s *search[E]) (gone []E) {
+	var kept []gathered[E]
 	s.asked = 0
 	for _, x := range g.events {
 		fits := x.part >= 0
@@ -164,9 +166,12 @@ func (g *gathering[E]) keepFitting(s *search[E]) {
 		}
 		if fits {
 			kept = append(kept, x)
+		} else {
+			gone = append(gone, x.e)
 		}
 	}
 	g.events = kept
+	return gone
 }
 
 // fitsInstead says whether all conditions hold with e as part p.
@@ -195,7 +200,7 @@ func (g *gathering[E]) dropOne() []E {
 		}
 	}
 	gone := g.events[at].e
-	g.events = append(g.events[:at], g.events[at+1:]...)
+	g.events = slices.Delete(g.events, at, at+1)
 	g.dropped++
 	return []E{gone}
 }
@@ -212,7 +217,7 @@ func (g *gathering[E]) expire(now, within int64, parts []Part) (gone []E) {
 	if n == 0 {
 		return nil
 	}
-	g.events = append(g.events[:0], g.events[n:]...)
+	g.events = slices.Delete(g.events, 0, n)
 	if len(g.events) == 0 {
 		g.dropped = 0
 	}

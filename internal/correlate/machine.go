@@ -53,6 +53,14 @@ func NewMachine(f Form) Machine {
 	switch f {
 	case Count:
 		return newCount()
+	case Sequence:
+		return newSequence()
+	case All:
+		return newAll()
+	case Any:
+		return newAny()
+	case Threshold:
+		return newThreshold()
 	}
 	return nil
 }
@@ -60,6 +68,8 @@ func NewMachine(f Form) Machine {
 // Asker is what machines ask of the rules: engine.Rules.
 type Asker interface {
 	Binds(rule string, part int, ev *event.Event, bound []*event.Event) (bool, error)
+	Plan(rule string) *Plan
+	Effect(eventType string) Effect
 }
 
 // Env is what is around a stage while it is called. It is good for that call
@@ -122,6 +132,13 @@ func (e *Env) SetTimer(t *Timer, arg uint32, due int64) {
 	e.Timers.set(t, e.Owner, arg, due+e.Shift, e.Timers.next())
 }
 
+// SetTimerLast is SetTimer for what must come after all else of its time: an
+// event that waits for its own time comes after the timers of that time, as the
+// events of the log do.
+func (e *Env) SetTimerLast(t *Timer, arg uint32, due int64) {
+	e.Timers.set(t, e.Owner, arg, due+e.Shift, e.Timers.next()|afterTimers)
+}
+
 // Binds asks whether the event may be a part beside others. Where the condition
 // has no answer a note says so.
 func (e *Env) Binds(part int, ev *event.Event, bound []*event.Event) bool {
@@ -165,14 +182,15 @@ func endsOf(e *Ends) Ends {
 	return *e
 }
 
-// Passage is an event on its way through the pipe of one rule.
+// Passage is an event on its way through the pipe of one rule. One that is kept
+// beyond a call needs Item.Keep and OwnInputs.
 type Passage struct {
 	Item   Item
 	Inputs []Input
 }
 
-// ownInputs is a copy of inputs that may be kept.
-func ownInputs(list []Input) []Input {
+// OwnInputs is a copy of inputs that may be kept.
+func OwnInputs(list []Input) []Input {
 	out := make([]Input, len(list))
 	for i, in := range list {
 		in.Key, in.Value, in.DampenKey = strings.Clone(in.Key), strings.Clone(in.Value), strings.Clone(in.DampenKey)

@@ -1,5 +1,7 @@
 package correlate
 
+import "slices"
+
 // What has come of a sequence, and of parts in any order, for one key. E names
 // an event. Both are plain values: what is late or too much is the caller's to
 // say.
@@ -23,20 +25,20 @@ type partials[E any] []partial[E]
 
 // take gives an event to the oldest sequence whose next part it can be; where
 // there is none and it can be part 0, it begins one. done are the parts of a
-// sequence that is whole and has left; joined says whether it was taken at all;
+// sequence that is whole and has left; at is the one that goes on, -1 for none;
 // evicted are those of one that had to make room. An error is that of a
 // condition without an answer; the event may have been taken all the same.
-func (p *partials[E]) take(e E, can uint64, parts []Part, now int64, ask asks[E]) (done, evicted []E, joined bool, err error) {
+func (p *partials[E]) take(e E, can uint64, parts []Part, now int64, ask asks[E]) (done, evicted []E, at int, err error) {
 	slots := make([]E, len(parts))
 	for i := range *p {
-		at := &(*p)[i]
-		next := len(at.slots)
+		x := &(*p)[i]
+		next := len(x.slots)
 		if can&(1<<next) == 0 {
 			continue
 		}
 		if parts[next].Bound {
 			clear(slots)
-			copy(slots, at.slots)
+			copy(slots, x.slots)
 			ok, why := ask(next, e, slots)
 			if why != nil {
 				err = why
@@ -45,31 +47,42 @@ func (p *partials[E]) take(e E, can uint64, parts []Part, now int64, ask asks[E]
 				continue
 			}
 		}
-		at.slots = append(at.slots, e)
-		if len(at.slots) == len(parts) {
-			done = at.slots
-			*p = append((*p)[:i], (*p)[i+1:]...)
+		x.slots = append(x.slots, e)
+		if len(x.slots) < len(parts) {
+			return nil, nil, i, err
 		}
-		return done, nil, true, err
+		done = x.slots
+		*p = slices.Delete(*p, i, i+1)
+		return done, nil, -1, err
 	}
 	if can&1 == 0 {
-		return nil, nil, false, err
+		return nil, nil, -1, err
 	}
 	if parts[0].Bound {
 		clear(slots)
 		if ok, why := ask(0, e, slots); !ok || why != nil {
-			return nil, nil, false, why
+			return nil, nil, -1, why
 		}
 	}
 	if len(parts) == 1 {
-		return []E{e}, nil, true, err
+		return []E{e}, nil, -1, err
 	}
 	if len(*p) >= maxPartials {
 		evicted = (*p)[0].slots
-		*p = append((*p)[:0], (*p)[1:]...)
+		*p = slices.Delete(*p, 0, 1)
 	}
 	*p = append(*p, partial[E]{first: now, slots: append(make([]E, 0, len(parts)), e)})
-	return nil, evicted, true, err
+	return nil, evicted, len(*p) - 1, err
+}
+
+// wants says whether a sequence that has begun waits for one of the parts.
+func (p *partials[E]) wants(can uint64) bool {
+	for i := range *p {
+		if can&(1<<len((*p)[i].slots)) != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // expire takes those off that began a window or longer ago, and gives their
@@ -81,7 +94,7 @@ func (p *partials[E]) expire(now, within int64) (gone []E) {
 		n++
 	}
 	if n > 0 {
-		*p = append((*p)[:0], (*p)[n:]...)
+		*p = slices.Delete(*p, 0, n)
 	}
 	return gone
 }

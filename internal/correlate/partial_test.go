@@ -10,7 +10,7 @@ import (
 
 // The events of these tests are words such as "A1": the letters name the parts
 // that it can be, and 1 is its value, which a Bound part compares.
-func canBe(e string) (can uint64) {
+func lettersOf(e string) (can uint64) {
 	for _, c := range e {
 		if c >= 'A' && c <= 'Z' {
 			can |= 1 << (c - 'A')
@@ -70,7 +70,7 @@ func TestSequenceOfOneKey(t *testing.T) {
 				if e == "." {
 					continue
 				}
-				if done, _, _, _ := p.take(e, canBe(e), tt.parts, now, sameValue); done != nil {
+				if done, _, _, _ := p.take(e, lettersOf(e), tt.parts, now, sameValue); done != nil {
 					found = append(found, strings.Join(done, " "))
 				}
 			}
@@ -133,7 +133,7 @@ func TestAllOfOneKey(t *testing.T) {
 				if e == "." {
 					continue
 				}
-				if whole, _, _ := g.take(e, canBe(e), tt.parts, now, sameValue); whole {
+				if whole, _, _ := g.take(e, lettersOf(e), tt.parts, now, sameValue); whole {
 					var names []string
 					for _, x := range g.events {
 						names = append(names, x.e)

@@ -153,6 +153,7 @@ type Upstream struct {
 // told again after Repeat (0: never).
 type Group struct {
 	Wait, Interval, Repeat time.Duration
+	Clears                 bool // there are events that clear its members (PartClear)
 	Signature              string
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"signalbox/event"
 )
 
 // graph is a Topology with its known-down state: which devices can still be
@@ -53,8 +55,8 @@ type linkEnd struct {
 
 // news is what made it known that something is down.
 type news struct {
-	event string // its id
-	at    int64  // log time in ns
+	event event.ID
+	at    int64 // log time in ns
 }
 
 // blame names what cuts a device off: a device, or a link, that is down.
@@ -106,10 +108,7 @@ func (g *graph) join(links []Link) {
 			sorted = append(sorted, l)
 		}
 	}
-	slices.SortFunc(sorted, func(x, y Link) int {
-		return cmp.Or(cmp.Compare(x.A, y.A), cmp.Compare(x.B, y.B),
-			cmp.Compare(x.AInterface, y.AInterface), cmp.Compare(x.BInterface, y.BInterface))
-	})
+	slices.SortFunc(sorted, compareLinks)
 	sorted = slices.Compact(sorted)
 	degree := make([]int32, len(g.names)+1)
 	for i, l := range sorted {
@@ -138,7 +137,15 @@ func (g *graph) join(links []Link) {
 	}
 }
 
+func compareLinks(x, y Link) int {
+	return cmp.Or(cmp.Compare(x.A, y.A), cmp.Compare(x.B, y.B),
+		cmp.Compare(x.AInterface, y.AInterface), cmp.Compare(x.BInterface, y.BInterface))
+}
+
 func (g *graph) edgesOf(d int32) []edge { return g.edges[g.first[d]:g.first[d+1]] }
+
+// wire gives the number of a link.
+func (g *graph) wire(l Link) (int, bool) { return slices.BinarySearchFunc(g.wires, l, compareLinks) }
 
 // device gives the number of a device that is a part of the graph.
 func (g *graph) device(name string) (int32, bool) {
@@ -265,23 +272,23 @@ func (g *graph) fresh() {
 	}
 }
 
-// upstream says what cuts an event at a device and its interface ("" for none)
-// off from all roots: the news that made it known, and its name. ok is false
-// where the device is reached, where the topology does not know it, and where
-// it is itself what is down beside the part that is reached: the cause's own
-// events are news.
-func (g *graph) upstream(device, iface string) (of news, name string, ok bool) {
+// upstream says what cuts an event off from all roots: the news that made it
+// known, and its name. ok is false where its device is reached, where the
+// topology does not know it, and for the cause's own events, which are news:
+// those of a device that is down beside what is reached, and what tells of a
+// link (eff) whose one end is reached.
+func (g *graph) upstream(eff Effect, device, iface string) (of *news, name string, ok bool) {
 	d, known := g.device(device)
 	if !known {
-		return news{}, "", false
+		return nil, "", false
 	}
 	g.fresh()
 	if g.reached[d] || g.isCause(d) {
-		return news{}, "", false
+		return nil, "", false
 	}
-	if l, end := g.ends[linkEnd{d, iface}]; end && iface != "" && g.linkNews[l] != nil {
-		if g.reached[g.links[l].a] || g.reached[g.links[l].b] {
-			return news{}, "", false
+	if eff == LinkDown || eff == LinkUp {
+		if l, end := g.ends[linkEnd{d, iface}]; end && iface != "" && (g.reached[g.links[l].a] || g.reached[g.links[l].b]) {
+			return nil, "", false
 		}
 	}
 	g.findCauses()
@@ -346,14 +353,14 @@ func (g *graph) findCauses() {
 	g.queue = q[:0]
 }
 
-func (g *graph) blamed(b blame) (news, string, bool) {
+func (g *graph) blamed(b blame) (*news, string, bool) {
 	switch {
 	case b.device >= 0:
-		return *g.deviceNews[b.device], g.names[b.device] + " is down", true
+		return g.deviceNews[b.device], g.names[b.device] + " is down", true
 	case b.link >= 0:
-		return *g.linkNews[b.link], "the link " + g.wires[b.link].String() + " is down", true
+		return g.linkNews[b.link], "the link " + g.wires[b.link].String() + " is down", true
 	}
-	return news{}, "", false
+	return nil, "", false
 }
 
 // answered takes it that a device is up although something that is known down

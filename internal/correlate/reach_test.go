@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"signalbox/event"
 )
 
 // The network of the tests: two roots, dist1 and dist2 behind core, access
@@ -42,7 +44,7 @@ func learnAll(g *graph, told ...string) {
 	for i, what := range told {
 		eff, place, _ := strings.Cut(what, " ")
 		device, iface, _ := strings.Cut(place, ":")
-		g.learn(Effect(eff), device, iface, news{fmt.Sprint(i + 1), int64(i)})
+		g.learn(Effect(eff), device, iface, news{event: event.ID(fmt.Sprint(i + 1)), at: int64(i)})
 	}
 }
 
@@ -80,10 +82,10 @@ func TestUpstream(t *testing.T) {
 			g := newGraph(campus())
 			learnAll(g, tt.told...)
 			device, iface, _ := strings.Cut(tt.ask, ":")
-			of, name, ok := g.upstream(device, iface)
+			of, name, ok := g.upstream(LinkDown, device, iface)
 			got := ""
 			if ok {
-				got = of.event + ": " + name
+				got = string(of.event) + ": " + name
 			}
 			if got != tt.want {
 				t.Errorf("upstream of %s is %q, want %q", tt.ask, got, tt.want)
@@ -107,7 +109,7 @@ func TestAnIslandIsNotSuppressed(t *testing.T) {
 	top.Links = append(top.Links, link("island1:e1", "island2:e1"))
 	g := newGraph(top)
 	learnAll(g, "device_down island1")
-	if _, _, ok := g.upstream("island2", ""); ok {
+	if _, _, ok := g.upstream("", "island2", ""); ok {
 		t.Error("a device that no root ever reached is suppressed")
 	}
 }
@@ -117,11 +119,11 @@ func TestWhatAnswersIsReached(t *testing.T) {
 	g := newGraph(campus())
 	learnAll(g, "device_down sw1")
 	g.answered("ap1", int64(time.Minute))
-	if _, _, ok := g.upstream("ap1", ""); !ok {
+	if _, _, ok := g.upstream("", "ap1", ""); !ok {
 		t.Error("news no older than a minute gave way")
 	}
 	g.answered("ap1", int64(time.Minute)+1)
-	if _, _, ok := g.upstream("ap1", ""); ok {
+	if _, _, ok := g.upstream("", "ap1", ""); ok {
 		t.Error("ap1 answers and is suppressed")
 	}
 }
@@ -140,7 +142,7 @@ func TestReachedAgreesWithAWholeWalk(t *testing.T) {
 		for i := range rapid.IntRange(1, 60).Draw(t, "news") {
 			eff := rapid.SampledFrom([]Effect{DeviceDown, DeviceUp, LinkDown, LinkUp}).Draw(t, "effect")
 			l := rapid.SampledFrom(top.Links).Draw(t, "where")
-			g.learn(eff, l.A, l.AInterface, news{fmt.Sprint(i), int64(i)})
+			g.learn(eff, l.A, l.AInterface, news{event: event.ID(fmt.Sprint(i)), at: int64(i)})
 			if rapid.Bool().Draw(t, "ask") {
 				continue // news may gather
 			}
@@ -153,8 +155,8 @@ func TestReachedAgreesWithAWholeWalk(t *testing.T) {
 				t.Fatalf("after news %d reached is %v, a whole walk says %v", i, g.reached, slow.reached)
 			}
 			for _, name := range g.names {
-				of, cause, ok := g.upstream(name, "")
-				of2, cause2, ok2 := slow.upstream(name, "")
+				of, cause, ok := g.upstream("", name, "")
+				of2, cause2, ok2 := slow.upstream("", name, "")
 				if of != of2 || cause != cause2 || ok != ok2 {
 					t.Fatalf("%s is cut off by %q (%v), a whole walk says %q (%v)", name, cause, ok, cause2, ok2)
 				}
@@ -194,7 +196,7 @@ func BenchmarkUpstream(b *testing.B) {
 		learnAll(g, "device_down sw7", "link_down core0:to-core1")
 		for b.Loop() {
 			g.stale = true
-			if _, _, ok := g.upstream("sw5", ""); ok {
+			if _, _, ok := g.upstream("", "sw5", ""); ok {
 				b.Fatal("sw5 is cut off")
 			}
 		}
@@ -206,7 +208,7 @@ func BenchmarkUpstream(b *testing.B) {
 			i++
 			name := "sw" + fmt.Sprint(i%9900)
 			g.learn(DeviceDown, name, "", news{})
-			g.upstream(name, "")
+			g.upstream("", name, "")
 			if i%2 == 0 {
 				g.learn(DeviceUp, name, "", news{})
 			}

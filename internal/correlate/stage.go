@@ -86,16 +86,16 @@ type Story struct {
 }
 
 // NewDampener makes the gate of a rule with Plan.Dampen.
-func NewDampener() Gate { return nil }
+func NewDampener() Gate { return &dampener{table: newTable[dampState]()} }
 
 // NewUpstream makes the gate of a rule with Plan.Upstream. It asks Env.Network.
-func NewUpstream() Gate { return nil }
+func NewUpstream() Gate { return &upstream{newTable[waiting]()} }
 
 // NewNetwork makes what knows the topology's state.
-func NewNetwork() Network { return nil }
+func NewNetwork() Network { return &network{} }
 
 // NewGrouper makes the stage of a rule with Plan.Group.
-func NewGrouper() Grouper { return nil }
+func NewGrouper() Grouper { return &grouper{newTable[groupState]()} }
 
 // NewSituations makes what keeps the situations of all rules.
-func NewSituations() Situations { return nil }
+func NewSituations() Situations { return newSituations() }

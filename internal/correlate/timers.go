@@ -118,6 +118,9 @@ func (q *Timers) due(t Timer) (due int64, order uint64, ok bool) {
 	return q.slots[t].due, q.slots[t].order, true
 }
 
+// Drop gives *t back, and makes it 0.
+func (q *Timers) Drop(t *Timer) { q.drop(t) }
+
 // Next is when the next timer is due.
 func (q *Timers) Next() (due int64, ok bool) {
 	for len(q.heap) > 0 {

@@ -1,0 +1,218 @@
+package correlate
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// grouper makes one run of what was found under one group key, as Prometheus's
+// Alertmanager does.
+type grouper struct{ table[groupState] }
+
+// groupState is one group. Members have no order; their events do.
+type groupState struct {
+	members map[string]*groupMember
+	events  []groupEvent // oldest first, at most MaxKept: of more the oldest and the newest half
+	fresh   int          // members that no run was told of
+	ran     bool
+	last    int64 // when it ran last
+}
+
+// groupMember is one key of the form that was found and has not been cleared.
+type groupMember struct {
+	total int // events
+	fresh bool
+}
+
+type groupEvent struct {
+	kept   Kept
+	as     string
+	member string
+}
+
+// maxMembers bounds the members of one group. One more is told with the next
+// run, and then it is no member: nothing clears it, and nothing repeats it.
+const maxMembers = 10_000
+
+// Found adds a finding to its group.
+func (m *grouper) Found(env *Env, f *Finding) Outcome {
+	n, s, ok := m.useKey(env, f.Ends.Group, &Input{GroupKey: f.Ends.Group, SituationKey: f.Ends.Situation})
+	if !ok {
+		return Full
+	}
+	st, g := &s.state, env.Plan.Group
+	isNew := st.add(f, g)
+	switch {
+	case !st.ran && len(st.members) == 1 && isNew:
+		if g.Wait <= 0 {
+			m.run(env, n, s)
+			return Found
+		}
+		s.arm(env, n, env.Now+int64(g.Wait))
+	case st.ran && isNew && st.fresh == 1:
+		due := st.last + int64(g.Interval)
+		if due <= env.Now {
+			due = env.Now + int64(g.Wait) // long since: others may come with it
+		}
+		s.arm(env, n, due)
+	}
+	return Joined
+}
+
+// add makes the finding a member, and says whether it is a new one. What is
+// found again under the key of a member is not news, as long as something could
+// have cleared it.
+func (st *groupState) add(f *Finding, g *Group) (isNew bool) {
+	if st.members == nil {
+		st.members = map[string]*groupMember{}
+	}
+	x := st.members[f.Key]
+	if x == nil {
+		x = &groupMember{}
+		st.members[strings.Clone(f.Key)] = x
+		isNew = true
+	}
+	isNew = isNew || !g.Clears
+	if isNew && !x.fresh {
+		x.fresh = true
+		st.fresh++
+	}
+	x.total += max(f.Total, len(f.Events))
+	for i, k := range f.Events {
+		as := ""
+		if i < len(f.As) {
+			as = f.As[i]
+		}
+		if len(st.events) >= MaxKept {
+			st.events = slices.Delete(st.events, MaxKept/2, MaxKept/2+1)
+		}
+		st.events = append(st.events, groupEvent{k, as, strings.Clone(f.Key)})
+	}
+	return isNew
+}
+
+// run hands all members on, and sets the timer to what may come next.
+func (m *grouper) run(env *Env, n uint32, s *slot[groupState]) {
+	st, g := &s.state, env.Plan.Group
+	slices.SortStableFunc(st.events, func(a, b groupEvent) int {
+		return compareNumbers(a.kept.Number(), b.kept.Number())
+	})
+	f := Finding{Key: s.key, Ends: endsOf(s.ends)}
+	f.Ends.Group = s.key
+	named := false
+	for _, e := range st.events {
+		f.Events, f.As = append(f.Events, e.kept), append(f.As, e.as)
+		named = named || e.as != ""
+	}
+	if !named {
+		f.As = nil
+	}
+	for _, x := range st.members { // a sum, so their order is nothing
+		f.Total += x.total
+		x.fresh = false
+	}
+	f.Event = f.Events[len(f.Events)-1]
+	st.fresh, st.ran, st.last = 0, true, env.Now
+	if len(st.members) > maxMembers {
+		st.members = map[string]*groupMember{}
+		st.events = nil
+	}
+	switch {
+	case !g.Clears || len(st.members) == 0:
+		s.arm(env, n, env.Now+int64(g.Interval))
+	case g.Repeat > 0:
+		s.arm(env, n, env.Now+int64(max(g.Repeat, g.Interval)))
+	}
+	env.Found(f)
+}
+
+// Fire runs a group whose wait, interval or repeat is over, or ends it.
+func (m *grouper) Fire(env *Env, arg uint32) {
+	s := m.at(arg)
+	st := &s.state
+	if st.ran && st.fresh == 0 && (!env.Plan.Group.Clears || len(st.members) == 0) {
+		m.drop(env, arg)
+		return
+	}
+	m.run(env, arg, s)
+}
+
+// Clear takes the member that an event clears out. A group without members is
+// over, and runs no more, not even for the first time.
+func (m *grouper) Clear(env *Env, in *Input, _ *Item) bool {
+	n, s := m.find(env, in.GroupKey)
+	if s == nil {
+		return false
+	}
+	st, g := &s.state, env.Plan.Group
+	x := st.members[in.Key]
+	if x == nil {
+		return false
+	}
+	delete(st.members, in.Key)
+	st.events = slices.DeleteFunc(st.events, func(e groupEvent) bool { return e.member == in.Key })
+	if x.fresh {
+		st.fresh--
+	}
+	switch {
+	case len(st.members) == 0:
+		m.drop(env, n)
+	case st.ran && st.fresh == 0 && x.fresh: // what was to be told has gone
+		s.disarm(env)
+		if g.Repeat > 0 {
+			s.arm(env, n, max(st.last+int64(max(g.Repeat, g.Interval)), env.Now))
+		}
+	}
+	return true
+}
+
+// Save writes all groups.
+func (m *grouper) Save(w *StateWriter) {
+	m.save(w, func(w *StateWriter, st *groupState) {
+		w.Bool(st.ran)
+		w.Int(st.last)
+		w.Uint(uint64(len(st.members)))
+		for _, key := range slices.Sorted(maps.Keys(st.members)) {
+			x := st.members[key]
+			w.String(key)
+			w.Uint(uint64(x.total))
+			w.Bool(x.fresh)
+		}
+		w.Uint(uint64(len(st.events)))
+		for _, e := range st.events {
+			w.Kept(e.kept)
+			w.String(e.as)
+			w.String(e.member)
+		}
+	})
+}
+
+// Load reads them.
+func (m *grouper) Load(r *StateReader) {
+	m.load(r, func(r *StateReader, st *groupState) {
+		st.ran, st.last = r.Bool(), r.Int()
+		st.members = map[string]*groupMember{}
+		for n := r.Uint(); n > 0 && r.err == nil; n-- {
+			key := r.String()
+			x := &groupMember{total: int(r.Uint()), fresh: r.Bool()}
+			st.members[key] = x
+			if x.fresh {
+				st.fresh++
+			}
+		}
+		for n := r.Uint(); n > 0 && r.err == nil; n-- {
+			st.events = append(st.events, groupEvent{r.Kept(), r.String(), r.String()})
+		}
+	})
+}
+
+func compareNumbers(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,322 @@
+package correlate
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"signalbox/event"
+	"signalbox/internal/record"
+)
+
+// The states of a situation, as record.SituationChange has them.
+const (
+	stateOpen         = "open"
+	stateAcknowledged = "acknowledged"
+	stateResolved     = "resolved"
+)
+
+// situations keeps the situations that are not resolved. What became of those
+// that are is in the log's decisions.
+type situations struct {
+	rules   map[string]*ruleSituations
+	byID    map[string]situationPlace
+	openers map[event.ID]string // events that tell of something that is down → id
+}
+
+// ruleSituations are those of one rule, by their key.
+type ruleSituations struct {
+	table[situationState]
+	signature string
+}
+
+// situationPlace is where a situation is.
+type situationPlace struct {
+	rule string
+	n    uint32
+}
+
+type situationState struct {
+	id           string
+	acknowledged bool
+	last         Kept // the last event of what was found
+	openers      []event.ID
+}
+
+// maxOpeners bounds the events of one situation that others can be attached by.
+const maxOpeners = 16
+
+func newSituations() *situations {
+	return &situations{rules: map[string]*ruleSituations{}, byID: map[string]situationPlace{}, openers: map[event.ID]string{}}
+}
+
+// Found opens a situation, or updates the one that is not resolved.
+func (m *situations) Found(env *Env, f *Finding) Story {
+	key, plan := f.Ends.Situation, env.Plan.Situation
+	rs := m.rules[env.Rule]
+	if rs == nil {
+		rs = &ruleSituations{newTable[situationState](), plan.Signature}
+		m.rules[env.Rule] = rs
+	}
+	change, branch, run := "updated", "updated", plan.Updated
+	n, s := rs.find(env, key)
+	if s == nil {
+		if !m.room(env, rs) {
+			env.Note(Note{Outcome: "full", Detail: "it keeps as many situations as it may", Key: key})
+			return Story{}
+		}
+		change, branch, run = "opened", "", true
+	}
+	n, s, _ = rs.useKey(env, key, nil)
+	if change == "opened" {
+		s.state.id = situationID(env, key)
+		m.byID[s.state.id] = situationPlace{strings.Clone(env.Rule), n}
+	}
+	s.state.last = f.Event
+	m.remember(env, &s.state, f)
+	return Story{Change: changed(env.Rule, s, change, f.Event.ID()), Run: run, Branch: branch, Finding: *f}
+}
+
+// room makes room for one more situation of a rule, by its plan. One that is
+// forgotten is told as resolved: nothing can do that later.
+func (m *situations) room(env *Env, rs *ruleSituations) bool {
+	for len(rs.index) >= env.Plan.maxKeys() {
+		if env.Plan.Refuse {
+			rs.refused++
+			return false
+		}
+		n := rs.oldest
+		c := m.end(env, env.Rule, rs, n, "")
+		c.Note = "forgotten: more situations of this rule are open than its max_keys"
+		rs.evicted++
+		env.Stories = append(env.Stories, Story{Change: c})
+	}
+	return true
+}
+
+// situationID is derived from the rule, the key and what opened it, so it is
+// the same for ever.
+func situationID(env *Env, key string) string {
+	h := sha256.New()
+	for _, s := range []string{env.Rule, key, dueText(env)} {
+		fmt.Fprintf(h, "%d:%s", len(s), s)
+	}
+	return fmt.Sprintf("s%d-%d-%s", env.At.Seq, env.At.Index, hex.EncodeToString(h.Sum(nil)[:8]))
+}
+
+func dueText(env *Env) string {
+	if env.Due.IsZero() {
+		return ""
+	}
+	return fmt.Sprint(env.Due.UnixNano())
+}
+
+// remember notes the events of a finding that tell of something that is down,
+// so that what is suppressed behind it finds the situation.
+func (m *situations) remember(env *Env, st *situationState, f *Finding) {
+	if env.Network == nil {
+		return
+	}
+	for _, k := range f.Events {
+		if len(st.openers) >= maxOpeners {
+			return
+		}
+		if eff := env.Rules.Effect(k.Event().Type); eff != DeviceDown && eff != LinkDown {
+			continue
+		}
+		if id := k.ID(); m.openers[id] == "" {
+			m.openers[id] = st.id
+			st.openers = append(st.openers, id)
+		}
+	}
+}
+
+// changed is a step in the life of a situation.
+func changed(rule string, s *slot[situationState], what string, ev event.ID) record.SituationChange {
+	st := &s.state
+	c := record.SituationChange{ID: st.id, Rule: rule, Key: KeyText(s.key), Change: what, State: stateOpen, Event: ev}
+	if st.acknowledged {
+		c.State = stateAcknowledged
+	}
+	return c
+}
+
+// end resolves a situation and forgets it.
+func (m *situations) end(env *Env, rule string, rs *ruleSituations, n uint32, ev event.ID) record.SituationChange {
+	s := rs.at(n)
+	c := changed(rule, s, "resolved", ev)
+	c.State = stateResolved
+	delete(m.byID, s.state.id)
+	for _, id := range s.state.openers {
+		delete(m.openers, id)
+	}
+	rs.drop(env, n)
+	return c
+}
+
+// Resolve ends the situation that an event resolves.
+func (m *situations) Resolve(env *Env, in *Input, it *Item) Story {
+	rs := m.rules[env.Rule]
+	if rs == nil {
+		return Story{}
+	}
+	n, s := rs.find(env, in.SituationKey)
+	if s == nil {
+		return Story{}
+	}
+	c := m.end(env, env.Rule, rs, n, it.Event().ID)
+	return m.resolved(c, env.Plan.Situation, in.SituationKey, it.Keep())
+}
+
+// resolved is the story of an end, with the steps for it.
+func (m *situations) resolved(c record.SituationChange, plan *Situation, key string, ev Kept) Story {
+	return Story{Change: c, Run: plan != nil && plan.Resolved, Branch: "resolved",
+		Finding: Finding{Key: strings.Clone(key), Event: ev, Events: []Kept{ev}, Total: 1, Ends: Ends{Situation: strings.Clone(key)}}}
+}
+
+// Command is a person's word. The steps of a situation that a person resolves
+// run with the last event of the situation: the ticket is to be closed all the
+// same.
+func (m *situations) Command(env *Env, verb, id, by, note string) Story {
+	refuse := func(why string) Story { return Story{Change: record.SituationChange{By: by, Note: why}} }
+	at, ok := m.byID[id]
+	if !ok {
+		return refuse("there is no situation " + id + " that is not resolved")
+	}
+	rs := m.rules[at.rule]
+	s := rs.at(at.n)
+	switch verb {
+	case "acknowledge":
+		if s.state.acknowledged {
+			return refuse("situation " + id + " is acknowledged already")
+		}
+		s.state.acknowledged = true
+		c := changed(at.rule, s, "acknowledged", "")
+		c.By, c.Note = by, note
+		return Story{Change: c}
+	case "resolve":
+		key, last := s.key, s.state.last
+		c := m.end(env, at.rule, rs, at.n, "")
+		c.By, c.Note = by, note
+		var plan *Situation
+		if p := env.Rules.Plan(at.rule); p != nil {
+			plan = p.Situation
+		}
+		return m.resolved(c, plan, key, last)
+	}
+	return refuse("situations know no " + verb)
+}
+
+// Attach adds an event to the situation that another event opened.
+func (m *situations) Attach(env *Env, opener event.ID, it *Item) Story {
+	at, ok := m.byID[m.openers[opener]]
+	if !ok {
+		return Story{}
+	}
+	s := m.rules[at.rule].at(at.n)
+	return Story{Change: changed(at.rule, s, "updated", it.Event().ID)}
+}
+
+// Use resets the situations of rules that mean another thing by them now.
+func (m *situations) Use(signature func(rule string) (string, bool), reset func(rule string, n int)) {
+	for _, rule := range slices.Sorted(maps.Keys(m.rules)) {
+		rs := m.rules[rule]
+		if sig, ok := signature(rule); ok && sig == rs.signature {
+			continue
+		}
+		for n := rs.oldest; n != 0; n = rs.at(n).next {
+			st := &rs.at(n).state
+			delete(m.byID, st.id)
+			for _, id := range st.openers {
+				delete(m.openers, id)
+			}
+		}
+		delete(m.rules, rule)
+		if n := len(rs.index); n > 0 {
+			reset(rule, n)
+		}
+	}
+}
+
+// OpenSituation is a situation that is not resolved.
+type OpenSituation struct {
+	ID, Rule, Key, State string
+	Last                 event.ID // the last event of what was found
+}
+
+// Open lists the situations that are not resolved, by rule, and of each rule
+// the one that was quiet longest first.
+func (m *situations) Open() []OpenSituation {
+	out := make([]OpenSituation, 0, len(m.byID))
+	for _, rule := range slices.Sorted(maps.Keys(m.rules)) {
+		rs := m.rules[rule]
+		for n := rs.oldest; n != 0; {
+			s := rs.at(n)
+			c := changed(rule, s, "", s.state.last.ID())
+			out = append(out, OpenSituation{c.ID, rule, c.Key, c.State, c.Event})
+			n = s.next
+		}
+	}
+	return out
+}
+
+// Fire is never called: situations have no timers.
+func (m *situations) Fire(*Env, uint32) {}
+
+// Expire forgets nothing: a situation ends when it is resolved.
+func (m *situations) Expire(*Env) {}
+
+// Keys counts those of all rules.
+func (m *situations) Keys() (k Keys) {
+	for _, rs := range m.rules {
+		one := rs.Keys()
+		k.Held += one.Held
+		k.Evicted += one.Evicted
+		k.Refused += one.Refused
+	}
+	return k
+}
+
+// Save writes all situations.
+func (m *situations) Save(w *StateWriter) {
+	w.Uint(uint64(len(m.rules)))
+	for _, rule := range slices.Sorted(maps.Keys(m.rules)) {
+		rs := m.rules[rule]
+		w.String(rule)
+		w.String(rs.signature)
+		rs.save(w, func(w *StateWriter, st *situationState) {
+			w.String(st.id)
+			w.Bool(st.acknowledged)
+			w.Kept(st.last)
+			w.Uint(uint64(len(st.openers)))
+			for _, id := range st.openers {
+				w.String(string(id))
+			}
+		})
+	}
+}
+
+// Load reads them.
+func (m *situations) Load(r *StateReader) {
+	for n := r.Uint(); n > 0 && r.err == nil; n-- {
+		rule := r.String()
+		rs := &ruleSituations{newTable[situationState](), r.String()}
+		m.rules[rule] = rs
+		rs.load(r, func(r *StateReader, st *situationState) {
+			st.id, st.acknowledged, st.last = r.String(), r.Bool(), r.Kept()
+			for k := r.Uint(); k > 0 && r.err == nil; k-- {
+				st.openers = append(st.openers, event.ID(r.String()))
+			}
+		})
+		for n := rs.oldest; n != 0; n = rs.at(n).next {
+			st := &rs.at(n).state
+			m.byID[st.id] = situationPlace{rule, n}
+			for _, id := range st.openers {
+				m.openers[id] = st.id
+			}
+		}
+	}
+}
