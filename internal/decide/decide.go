@@ -21,8 +21,9 @@ type Rules struct {
 	Set       *rule.Set
 	Inventory *inventory.Inventory
 
-	about *event.Event
-	ask   rule.Deciding
+	about   *event.Event
+	ask     rule.Deciding
+	matches []engine.Match
 }
 
 var _ engine.Rules = (*Rules)(nil)
@@ -82,12 +83,38 @@ func (r *Rules) GlobalKey(ev *event.Event, eventType string) (engine.Key, bool) 
 	return engine.Key(key), ok
 }
 
-// Match gives the rules that ev sets off.
+// about is what Match says of a rule whatever the event.
+func about(x *rule.Rule) engine.Match {
+	return engine.Match{Rule: x.Name, Version: x.Version, Shadow: x.Mode == "shadow", Lock: x.Lock != "none", Plan: x.Plan}
+}
+
+// About is what Match says of a rule whatever the event; not of one that is
+// off.
+func (r *Rules) About(name string) (engine.Match, bool) {
+	x := r.Set.Rule(name)
+	if x == nil || x.Mode == "off" {
+		return engine.Match{}, false
+	}
+	return about(x), true
+}
+
+// Planned lists the rules that have a plan.
+func (r *Rules) Planned() []string {
+	var out []string
+	for _, x := range r.Set.Rules {
+		if x.Plan != nil && x.Mode != "off" {
+			out = append(out, x.Name)
+		}
+	}
+	return out
+}
+
+// Match gives the rules that ev sets off. The slice is good until the next call.
 func (r *Rules) Match(ev *event.Event) []engine.Match {
 	ask := r.asking(ev)
-	var out []engine.Match
+	out := r.matches[:0]
 	for _, m := range ask.Match() {
-		em := engine.Match{Rule: m.Rule.Name, Version: m.Rule.Version, Shadow: m.Rule.Mode == "shadow", Lock: m.Rule.Lock != "none"}
+		em := about(m.Rule)
 		if m.Err != nil {
 			// Also where an attribute is absent: a rule that never matches for
 			// that reason must not do so in silence.
@@ -99,14 +126,14 @@ func (r *Rules) Match(ev *event.Event) []engine.Match {
 		if ok && err == nil {
 			em.Key, em.Within, em.Signature = engine.Key(key), within, m.Rule.Dedup.Signature
 		}
-		if m.Rule.Plan != nil {
-			em.Plan = m.Rule.Plan
+		if em.Plan != nil {
 			if em.Inputs, err = ask.Inputs(m.Rule); err != nil {
 				em.Err = err.Error()
 			}
 		}
 		out = append(out, em)
 	}
+	r.matches = out
 	return out
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-const snapshotMagic = "signalbox engine 1\n"
+const snapshotMagic = "signalbox engine 2\n"
 
 var errShort = errors.New("it ends too early")
 

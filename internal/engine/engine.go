@@ -9,13 +9,11 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"signalbox/event"
 	"signalbox/internal/correlate"
 	"signalbox/internal/record"
-	"signalbox/internal/run"
 )
 
 // MaxDepth is how long a chain of runs that cause each other may become before
@@ -30,7 +28,8 @@ const MaxKeys = 1_000_000
 type Rules interface {
 	// Version names the set: the bundle's hash.
 	Version() string
-	// Match gives the rules that ev sets off, in the order of the files.
+	// Match gives the rules that ev sets off, in the order of the files. The
+	// engine is done with the slice before it asks again, and may change it.
 	Match(ev *event.Event) []Match
 	// GlobalKey is the key of ev in the global dedup window, as if its type
 	// were eventType; ok is false where there is no such window.
@@ -42,6 +41,12 @@ type Rules interface {
 	// same meaning.
 	Keeps(rule, signature string) bool
 
+	// Planned lists the rules that have a plan, in the order of the files.
+	Planned() []string
+	// About is what Match says of a rule whatever the event: Rule, Version,
+	// Shadow, Lock and Plan. ok is false where there is no such rule, or it is
+	// off.
+	About(rule string) (m Match, ok bool)
 	// Plan gives the plan of a rule, nil where it has none.
 	Plan(rule string) *correlate.Plan
 	// Binds says whether ev can be the given part of a finding in which the
@@ -90,6 +95,18 @@ type Stretch struct {
 	Events        uint64
 	Unmatched     uint64
 	Records       []record.Record
+	// Resets tells, for people, what was forgotten because rules that came
+	// into force in this stretch mean another thing than before.
+	Resets []string
+}
+
+// RuleKeys counts the keys that a rule keeps for more than one event, those
+// that were forgotten early because there were too many, and those that were
+// not taken.
+type RuleKeys struct {
+	Rule             string
+	Held             int
+	Evicted, Refused uint64
 }
 
 // Engine holds the state. Not safe for many goroutines at once.
@@ -103,26 +120,21 @@ type Engine struct {
 	now     time.Time // log time; never goes back
 
 	redelivery *window
-	global     *window
-	own        map[string]*window // by rule and signature
+	live       *lane
+	// The replay under way has a lane of its own: it must not mistake an event
+	// for a repetition of itself.
+	replay   *lane
+	replayID string
 
-	replay  replayState
-	scratch record.Decision // most events match nothing and need no decision of their own
+	resets  []string // of the rule set that came into force last
+	scratch record.Decision
 	err     error
-}
-
-// replayState is the windows of the replay under way: a replay must not mistake
-// an event for a repetition of itself.
-type replayState struct {
-	id     string
-	global *window
-	own    map[string]*window
 }
 
 // New returns an engine with no rules. load compiles a bundle that the log
 // carries; it must be pure.
 func New(load func(bundle []byte) (Rules, error)) *Engine {
-	return &Engine{load: load, now: unixNano(0), own: map[string]*window{}}
+	return &Engine{load: load, now: unixNano(0), live: newLane()}
 }
 
 // Through is the position of the last record decided.
@@ -136,14 +148,27 @@ func (e *Engine) RulesVersion() string {
 	return e.rules.Version()
 }
 
-// Keys is how many keys all windows hold, and how many were forgotten early
-// because a window was full.
+// Keys is how many keys all dedup windows hold, and how many were forgotten
+// early because a window was full.
 func (e *Engine) Keys() (held int, evicted uint64) {
 	for _, w := range e.windows() {
 		held += w.len()
 		evicted += w.evicted
 	}
 	return held, evicted
+}
+
+// RuleKeys counts the keys of the rules that ask for more than one event, in
+// the order of their names. Those of a replay are not in it.
+func (e *Engine) RuleKeys() []RuleKeys { return e.live.keys() }
+
+// NextTimer is when time makes something happen if no record comes before; ok
+// is false where nothing waits. A record in log.events whose log time has
+// reached it (KindTick, if nothing else comes) fires it. What waits in a
+// replay goes by the replayed events only.
+func (e *Engine) NextTimer() (at time.Time, ok bool) {
+	due, ok := e.live.timers.Next()
+	return unixNano(due), ok
 }
 
 // Step decides about the records of a batch of log.events. It returns one
@@ -166,179 +191,169 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 	for i := range b.Records {
 		at := b.At(i)
 		r := &b.Records[i]
-		if r.Kind == record.KindRules {
-			switched, err := e.rulesPart(r.Rules)
-			if err != nil {
-				e.err = fmt.Errorf("rule set %s at %s: %w", r.Rules.Version, at, err)
-				return nil, e.err
-			}
-			if switched && i > 0 {
-				cur.Through = record.Position{Seq: b.Seq, Index: uint32(i - 1)}
-				out = append(out, cur)
-				cur = Stretch{From: cur.Through}
-			}
-			cur.RulesVersion = e.RulesVersion()
+		fired := e.fire(&cur, at)
+		if r.Kind != record.KindRules {
+			e.record(&cur, at, r)
 			continue
 		}
-		e.record(&cur, at, r)
+		switched, err := e.rulesPart(r.Rules)
+		if err != nil {
+			e.err = fmt.Errorf("rule set %s at %s: %w", r.Rules.Version, at, err)
+			return nil, e.err
+		}
+		if !switched {
+			continue
+		}
+		// What time did before this record was decided by the rules before it:
+		// then this record is the last of their stretch.
+		if fired || i > 0 {
+			cur.Through = at
+			if !fired {
+				cur.Through = record.Position{Seq: b.Seq, Index: uint32(i - 1)}
+			}
+			out = append(out, cur)
+			cur = Stretch{From: cur.Through}
+		}
+		cur.RulesVersion = e.RulesVersion()
+		cur.Resets = e.resets
 	}
-	cur.Through = b.At(max(len(b.Records)-1, 0))
-	e.through = cur.Through
+	e.through = b.At(max(len(b.Records)-1, 0))
+	if cur.From == e.through && len(out) > 0 { // the set came last, and after what time did
+		out[len(out)-1].Resets = append(out[len(out)-1].Resets, cur.Resets...)
+		return out, nil
+	}
+	cur.Through = e.through
 	return append(out, cur), nil
+}
+
+// fire lets the timers act that are due by the time of a record, and says
+// whether they decided anything.
+func (e *Engine) fire(s *Stretch, at record.Position) bool {
+	l := e.live
+	l.at = at
+	l.fire(e.now.UnixNano())
+	return l.collect(s)
+}
+
+// collect moves what time decided into the stretch.
+func (l *lane) collect(s *Stretch) bool {
+	if len(l.extra) == 0 {
+		return false
+	}
+	s.Records = append(s.Records, l.extra...)
+	clear(l.extra)
+	l.extra = l.extra[:0]
+	return true
 }
 
 func (e *Engine) record(s *Stretch, at record.Position, r *record.Record) {
 	switch r.Kind {
 	case record.KindEvent:
 		s.Events++
-		d := e.event(at, r.Event)
+		d := &e.scratch
+		*d = record.Decision{At: at}
+		e.event(d, r.Event)
 		if d.Verdict == record.Unmatched {
 			s.Unmatched++
 			if len(d.Notes) == 0 {
+				e.live.collect(s)
 				return
 			}
 		}
-		own := *d
-		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: &own})
+		own := e.live.newDecision()
+		*own = *d
+		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: own})
+		e.live.collect(s)
 	case record.KindCommand:
-		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: e.command(at, r.Command)})
+		e.command(s, at, r.Command)
 	}
 }
 
-// event walks the pipe: redelivery, global window, rules. The decision holds
-// until the next call.
-func (e *Engine) event(at record.Position, ev *event.Event) *record.Decision {
-	d := &e.scratch
-	*d = record.Decision{At: at}
+// event walks the pipe: redelivery, then what the lane does.
+func (e *Engine) event(d *record.Decision, ev *event.Event) {
 	if e.rules == nil {
 		d.Verdict = record.Unmatched
-		return d
+		return
 	}
 	if ev.SenderID != "" {
 		key := redeliveryKey(ev.Source, ev.SenderID)
 		if of, dup := e.redelivery.check(key, ev.ID, e.now); dup {
 			d.Verdict, d.Of = record.Duplicate, of
 			d.Reason = "redelivery: the same source and sender's id"
-			return d
+			return
 		}
 	}
-	for _, t := range e.rules.Clears(ev.Type) {
-		if key, ok := e.rules.GlobalKey(ev, t); ok {
-			e.global.forget(key)
-		}
-	}
-	if key, ok := e.rules.GlobalKey(ev, ev.Type); ok {
-		if of, dup := e.global.check(key, ev.ID, e.now); dup {
-			d.Verdict, d.Of = record.Duplicate, of
-			d.Reason = "the same key within " + e.rules.Windows().Global.String()
-			return d
-		}
-	}
-	e.match(d, at, ev, e.own, e.now)
-	return d
-}
-
-// match asks the rules about ev and writes what each of them says into d.
-func (e *Engine) match(d *record.Decision, at record.Position, ev *event.Event, own map[string]*window, now time.Time) {
-	taken, held := 0, 0
-	for _, m := range e.rules.Match(ev) {
-		note := e.consider(&m, ev, own, now)
-		if note == nil {
-			d.Runs = append(d.Runs, start(&m, at, ev))
-			taken++
-			continue
-		}
-		d.Notes = append(d.Notes, *note)
-		switch note.Outcome {
-		case "shadow":
-			taken++
-		case "duplicate", "loop":
-			held++
-			if d.Reason == "" {
-				d.Reason = "rule " + note.Rule + ": " + note.Detail
-			}
-		}
-	}
-	switch {
-	case taken > 0:
-		d.Verdict, d.Reason = record.Decided, ""
-	case held > 0:
-		d.Verdict = record.Suppressed
-	default:
-		d.Verdict = record.Unmatched
-	}
-	if len(d.Runs) > 0 {
-		d.Event = ev
-	}
-}
-
-// consider says why a rule that matched starts no run; nil where it does.
-func (e *Engine) consider(m *Match, ev *event.Event, own map[string]*window, now time.Time) *record.RuleNote {
-	if m.Err != "" {
-		return &record.RuleNote{Rule: m.Rule, Outcome: "error", Detail: m.Err}
-	}
-	if c := ev.Cause; c != nil {
-		if slices.Contains(c.Rules, m.Rule) {
-			return &record.RuleNote{Rule: m.Rule, Outcome: "loop", Detail: "the event follows from a run of this rule"}
-		}
-		if len(c.Rules) >= MaxDepth {
-			return &record.RuleNote{Rule: m.Rule, Outcome: "loop", Detail: fmt.Sprintf("the chain of runs is %d long", len(c.Rules))}
-		}
-	}
-	if m.Within > 0 {
-		name := m.Rule + "\x00" + m.Signature
-		w := own[name]
-		if w == nil {
-			w = newWindow(m.Within, MaxKeys)
-			own[name] = w
-		}
-		if of, dup := w.check(m.Key, ev.ID, now); dup {
-			return &record.RuleNote{Rule: m.Rule, Outcome: "duplicate", Detail: "the same key within " + m.Within.String(), Of: of}
-		}
-	}
-	if m.Shadow {
-		return &record.RuleNote{Rule: m.Rule, Outcome: "shadow", Detail: "would have started a run"}
-	}
-	return nil
-}
-
-func start(m *Match, at record.Position, ev *event.Event) record.RunStart {
-	rs := record.RunStart{Run: run.ID(m.Rule, m.Version, at), Rule: m.Rule, RuleVersion: m.Version}
-	if m.Lock {
-		rs.Device = ev.Device
-	}
-	rs.Partition = run.Partition(rs.Device)
-	return rs
+	e.live.extraOf = closed
+	e.live.event(d, ev)
 }
 
 // command passes a person's word on to the workers, in order with all else.
-func (e *Engine) command(at record.Position, c *record.Command) *record.Decision {
+func (e *Engine) command(s *Stretch, at record.Position, c *record.Command) {
 	d := &record.Decision{At: at, Verdict: record.Decided, Command: c}
-	if c.Verb != "replay" || c.Event == nil {
-		return d
-	}
-	d.Command, d.Replay, d.DryRun = nil, true, c.DryRun
-	if e.rules == nil {
-		d.Verdict = record.Unmatched
-		return d
-	}
-	// The replay's own windows run by the time that the event came in.
-	w := e.rules.Windows()
-	if e.replay.id != c.ID {
-		e.replay = replayState{id: c.ID, global: newWindow(w.Global, MaxKeys), own: map[string]*window{}}
-	}
-	now := c.Event.Received
-	for _, t := range e.rules.Clears(c.Event.Type) {
-		if key, ok := e.rules.GlobalKey(c.Event, t); ok {
-			e.replay.global.forget(key)
+	own := record.Record{Kind: record.KindDecision, Decision: d}
+	switch {
+	case c.Verb == "replay" && c.Event != nil:
+		d.Command, d.Replay, d.DryRun = nil, true, c.DryRun
+		if e.rules == nil {
+			d.Verdict = record.Unmatched
+			break
 		}
+		l := e.replayLane(c)
+		l.at = at
+		// Its own windows and timers run by the time that the event came in.
+		l.fire(max(l.now, receivedNano(c.Event)))
+		l.collect(s)
+		l.extraOf = closed
+		l.event(d, c.Event)
+		s.Records = append(s.Records, own)
+		l.collect(s)
+		return
+	case (c.Verb == "acknowledge" || c.Verb == "resolve") && e.live.situations != nil:
+		e.live.command(d, c)
 	}
-	if key, ok := e.rules.GlobalKey(c.Event, c.Event.Type); ok {
-		if of, dup := e.replay.global.check(key, c.Event.ID, now); dup {
-			d.Verdict, d.Of, d.Reason = record.Duplicate, of, "the same key within "+w.Global.String()
-			return d
-		}
+	s.Records = append(s.Records, own)
+	e.live.collect(s)
+}
+
+// receivedNano is when an event came in, in ns since 1970; the future that a
+// number of ns cannot hold is no time.
+func receivedNano(ev *event.Event) int64 {
+	t := ev.Received
+	if t.Before(unixNano(0)) || t.Year() > 2200 {
+		return 0
 	}
-	e.match(d, at, c.Event, e.replay.own, now)
-	return d
+	return t.UnixNano()
+}
+
+// replayLane is the lane of the replay that a command belongs to.
+func (e *Engine) replayLane(c *record.Command) *lane {
+	if e.replay == nil || e.replayID != c.ID {
+		e.replay, e.replayID = newLane(), c.ID
+		e.replay.replay, e.replay.dryRun = true, c.DryRun
+		e.replay.global = newWindow(e.rules.Windows().Global, MaxKeys)
+		e.replay.use(e.rules)
+	}
+	return e.replay
+}
+
+// command is a person's word about a situation.
+func (l *lane) command(d *record.Decision, c *record.Command) {
+	l.main, l.mainNumber, l.extraOf = d, closed, closed
+	env := l.bareEnv()
+	st := l.situations.Command(env, c.Verb, c.Run, c.By, c.Note)
+	l.done(nil, 0, env)
+	if st.Change.ID == "" {
+		d.Reason = st.Change.Note
+		return
+	}
+	p := l.names[st.Change.Rule]
+	if p == nil {
+		return
+	}
+	if st.Run {
+		it := correlate.ItemOf(st.Finding.Event)
+		st.Change.Run = l.start(&p.Match, &it, &st.Finding, st.Branch, st.Change.ID)
+	}
+	d.Situations = append(d.Situations, st.Change)
+	l.settle()
 }

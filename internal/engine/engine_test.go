@@ -373,3 +373,7 @@ func (f *fakeRules) Binds(string, int, *event.Event, []*event.Event) (bool, erro
 func (f *fakeRules) Topology() *correlate.Topology { return nil }
 
 func (f *fakeRules) Effect(string) correlate.Effect { return "" }
+
+func (f *fakeRules) Planned() []string { return nil }
+
+func (f *fakeRules) About(rule string) (Match, bool) { return Match{}, false }

@@ -41,34 +41,60 @@ func (e *Engine) use(bundle []byte) error {
 	if e.redelivery == nil || e.redelivery.within != w.Redelivery {
 		e.redelivery = newWindow(w.Redelivery, MaxKeys)
 	}
-	if e.global == nil || e.global.within != w.Global {
-		e.global = newWindow(w.Global, MaxKeys)
-	}
-	for name := range e.own {
-		rule, signature, _ := strings.Cut(name, "\x00")
-		if !rules.Keeps(rule, signature) {
-			delete(e.own, name)
+	e.resets = nil
+	for _, l := range []*lane{e.live, e.replay} {
+		if l == nil {
+			continue
+		}
+		if l.global == nil || l.global.within != w.Global {
+			l.global = newWindow(w.Global, MaxKeys)
+		}
+		told := l.useWindows(rules)
+		told = append(told, l.use(rules)...)
+		if l == e.live {
+			e.resets = told
 		}
 	}
 	e.rules, e.bundle = rules, bundle
 	return nil
 }
 
-// windows lists all windows in a fixed order.
+// useWindows keeps the windows of rules whose meaning is the same.
+func (l *lane) useWindows(rules Rules) (resets []string) {
+	for _, name := range slices.Sorted(maps.Keys(l.own)) {
+		rule, signature, _ := strings.Cut(name, "\x00")
+		if rules.Keeps(rule, signature) {
+			continue
+		}
+		if held := l.own[name].len(); held > 0 {
+			resets = append(resets, fmt.Sprintf("rule %s: its dedup changed; %d keys were reset", rule, held))
+		}
+		delete(l.own, name)
+	}
+	return resets
+}
+
+// windows lists all dedup windows in a fixed order.
 func (e *Engine) windows() []*window {
 	var out []*window
-	for _, w := range []*window{e.redelivery, e.global, e.replay.global} {
-		if w != nil {
-			out = append(out, w)
-		}
+	if e.redelivery != nil {
+		out = append(out, e.redelivery)
 	}
-	for _, m := range []map[string]*window{e.own, e.replay.own} {
-		for _, name := range slices.Sorted(maps.Keys(m)) {
-			out = append(out, m[name])
+	for _, l := range []*lane{e.live, e.replay} {
+		if l == nil {
+			continue
+		}
+		if l.global != nil {
+			out = append(out, l.global)
+		}
+		for _, name := range slices.Sorted(maps.Keys(l.own)) {
+			out = append(out, l.own[name])
 		}
 	}
 	return out
 }
+
+func sortedNames(m map[string]*pipe) []string { return slices.Sorted(maps.Keys(m)) }
 
 // KeyOf hashes parts into a key. Each part is preceded by its length, so that
 // ("ab", "c") and ("a", "bc") differ.
@@ -84,65 +110,4 @@ func KeyOf(parts ...[]byte) Key {
 
 func redeliveryKey(source, senderID string) Key {
 	return KeyOf([]byte(source), []byte(senderID))
-}
-
-// Snapshot is the whole state as bytes, with the position it is of. The same
-// state gives the same bytes. Layout: magic, version, fields; a SHA-256 of all
-// of it last.
-func (e *Engine) Snapshot() []byte {
-	w := writer{}
-	w.raw([]byte(snapshotMagic))
-	w.u64(e.through.Seq)
-	w.u64(uint64(e.through.Index))
-	w.u64(uint64(e.now.UnixNano()))
-	w.bytes(e.bundle)
-	w.bytes(e.parts)
-	w.u64(uint64(e.next))
-	w.window(e.redelivery)
-	w.window(e.global)
-	w.own(e.own)
-	w.bytes([]byte(e.replay.id))
-	w.window(e.replay.global)
-	w.own(e.replay.own)
-	sum := sha256.Sum256(w.buf)
-	return append(w.buf, sum[:]...)
-}
-
-// Restore reads what Snapshot wrote. A damaged one is refused, and the engine
-// is as it was.
-func (e *Engine) Restore(data []byte) error {
-	if len(data) < sha256.Size+len(snapshotMagic) || string(data[:len(snapshotMagic)]) != snapshotMagic {
-		return fmt.Errorf("engine snapshot: not one, or of another version")
-	}
-	body := data[:len(data)-sha256.Size]
-	if sum := sha256.Sum256(body); string(sum[:]) != string(data[len(body):]) {
-		return fmt.Errorf("engine snapshot: its checksum is wrong")
-	}
-	r := reader{buf: body[len(snapshotMagic):]}
-	n := New(e.load)
-	n.through = record.Position{Seq: r.u64(), Index: uint32(r.u64())}
-	now := int64(r.u64())
-	bundle := slices.Clone(r.bytes())
-	n.parts = slices.Clone(r.bytes())
-	n.next = uint32(r.u64())
-	redelivery, global := r.window(), r.window()
-	own := r.own()
-	replayID := string(r.bytes())
-	replayGlobal, replayOwn := r.window(), r.own()
-	if r.err != nil {
-		return fmt.Errorf("engine snapshot: %w", r.err)
-	}
-	if len(bundle) > 0 {
-		parts, next := n.parts, n.next
-		if err := n.use(bundle); err != nil {
-			return fmt.Errorf("engine snapshot: %w", err)
-		}
-		n.parts, n.next = parts, next
-		n.redelivery, n.global = redelivery, global
-	}
-	n.own = own
-	n.replay = replayState{id: replayID, global: replayGlobal, own: replayOwn}
-	n.now = unixNano(now)
-	*e = *n
-	return nil
 }

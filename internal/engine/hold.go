@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"slices"
+
+	"signalbox/internal/correlate"
+	"signalbox/internal/record"
+)
+
+// taking is what the form of a rule that holds others made of an event.
+type taking struct {
+	by       *pipe
+	number   uint64
+	absorbed bool
+	free     int64 // log time from which on the event is no part of a finding; correlate.Never: the form tells
+}
+
+// holds are the events that wait until it is clear that they are no part of
+// what another rule looks for.
+type holds struct {
+	list []hold            // [0] is none
+	of   map[uint64]uint32 // number of an event → its first hold
+	idle uint32            // chain of free ones by next
+	n    int
+}
+
+// hold is one event that one rule does not get yet.
+type hold struct {
+	kept   correlate.Kept
+	target string // rule
+	inputs []correlate.Input
+	by     []holder
+	timer  correlate.Timer
+	next   uint32 // of the same event
+}
+
+type holder struct {
+	rule string
+	free int64
+}
+
+func newHolds() holds { return holds{list: make([]hold, 1), of: map[uint64]uint32{}} }
+
+// held says whether the rule does not get the event now: because it is held, or
+// because it belongs to what another rule found.
+func (l *lane) held(p *pipe, it *correlate.Item, inputs []correlate.Input) bool {
+	if len(p.heldBy) == 0 {
+		return false
+	}
+	var by []holder
+	absorbed := false
+	for i := range l.taken {
+		if t := &l.taken[i]; t.number == it.Number() && slices.Contains(p.heldBy, t.by) {
+			by = append(by, holder{t.by.Rule, t.free})
+			absorbed = absorbed || t.absorbed
+		}
+	}
+	if len(by) == 0 {
+		return false
+	}
+	if absorbed {
+		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "absorbed", Detail: "by what rule " + by[0].rule + " found", Of: it.Event().ID})
+		return true
+	}
+	l.holds.add(l, hold{kept: it.Keep(), target: p.Rule, inputs: correlate.OwnInputs(inputs), by: by})
+	l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "held", Detail: "until it is clear that it is no part of what rule " + by[0].rule + " looks for"})
+	return true
+}
+
+func (h *holds) add(l *lane, x hold) {
+	n := h.idle
+	if n != 0 {
+		h.idle = h.list[n].next
+	} else {
+		n = uint32(len(h.list))
+		h.list = append(h.list, hold{})
+	}
+	// In order of coming, so that what is told of one event is in that order.
+	number := x.kept.Number()
+	if first := h.of[number]; first == 0 {
+		h.of[number] = n
+	} else {
+		last := first
+		for h.list[last].next != 0 {
+			last = h.list[last].next
+		}
+		h.list[last].next = n
+	}
+	h.list[n] = x
+	h.n++
+	h.arm(l, n)
+}
+
+// arm sets the timer of a hold to when all let the event go by time.
+func (h *holds) arm(l *lane, n uint32) {
+	due := int64(0)
+	for _, by := range h.list[n].by {
+		if by.free != correlate.Never {
+			due = max(due, by.free)
+		}
+	}
+	if due == 0 {
+		return
+	}
+	env := l.bareEnv()
+	env.Owner = ownerHolds
+	env.SetTimer(&h.list[n].timer, n, due)
+	l.depth--
+}
+
+// fire lets go what time has made free.
+func (h *holds) fire(l *lane, n uint32) {
+	x := &h.list[n]
+	x.by = slices.DeleteFunc(x.by, func(b holder) bool { return b.free <= l.due })
+	if len(x.by) == 0 {
+		l.freed = append(l.freed, n)
+	}
+}
+
+// free says that the form of p lets an event go.
+func (h *holds) free(l *lane, p *pipe, number uint64) {
+	for n := h.of[number]; n != 0; n = h.list[n].next {
+		x := &h.list[n]
+		before := len(x.by)
+		x.by = slices.DeleteFunc(x.by, func(b holder) bool { return b.rule == p.Rule })
+		if before > 0 && len(x.by) == 0 {
+			l.freed = append(l.freed, n)
+		}
+	}
+}
+
+// update notes from when on an event that waited for its own time is free.
+func (h *holds) update(l *lane, p *pipe, number uint64, free int64) {
+	for n := h.of[number]; n != 0; n = h.list[n].next {
+		x := &h.list[n]
+		for i := range x.by {
+			if b := &x.by[i]; b.rule == p.Rule && b.free != free {
+				b.free = free
+				h.arm(l, n)
+			}
+		}
+	}
+}
+
+// freeAll lets go all that a rule holds whose state is gone: with the next
+// record.
+func (h *holds) freeAll(l *lane, p *pipe) {
+	for n := 1; n < len(h.list); n++ {
+		for i := range h.list[n].by {
+			if b := &h.list[n].by[i]; b.rule == p.Rule {
+				b.free = max(l.now, 1)
+				h.arm(l, uint32(n))
+			}
+		}
+	}
+}
+
+// absorb ends what is held of the events of a finding of p.
+func (h *holds) absorb(l *lane, p *pipe, number uint64, key string) {
+	for n := h.of[number]; n != 0; {
+		x := &h.list[n]
+		next := x.next
+		if slices.ContainsFunc(x.by, func(b holder) bool { return b.rule == p.Rule }) {
+			l.note(0, record.RuleNote{Rule: x.target, Outcome: "absorbed", Detail: "by what rule " + p.Rule + " found", Of: x.kept.ID(), Key: key})
+			h.drop(l, n)
+		}
+		n = next
+	}
+}
+
+func (h *holds) drop(l *lane, n uint32) {
+	x := &h.list[n]
+	l.timers.Drop(&x.timer)
+	number := x.kept.Number()
+	if first := h.of[number]; first == n {
+		if x.next == 0 {
+			delete(h.of, number)
+		} else {
+			h.of[number] = x.next
+		}
+	} else {
+		for h.list[first].next != n {
+			first = h.list[first].next
+		}
+		h.list[first].next = x.next
+	}
+	*x = hold{next: h.idle}
+	h.idle = n
+	h.n--
+}
+
+// settle gives the rules the events that nobody holds any more.
+func (l *lane) settle() {
+	for len(l.freed) > 0 {
+		n := l.freed[0]
+		l.freed = append(l.freed[:0], l.freed[1:]...)
+		x := l.holds.list[n]
+		if x.kept.None() || len(x.by) > 0 {
+			continue
+		}
+		l.holds.drop(l, n)
+		it := correlate.ItemOf(x.kept)
+		l.note(it.Number(), record.RuleNote{Rule: x.target, Outcome: "released", Of: x.kept.ID()})
+		if p := l.names[x.target]; p != nil {
+			l.give(p, &it, x.inputs)
+		}
+	}
+	l.taken = l.taken[:0]
+}
+
+// save writes what is held, in order of the events.
+func (h *holds) save(w *correlate.StateWriter) {
+	w.Uint(uint64(h.n))
+	numbers := make([]uint64, 0, len(h.of))
+	for number := range h.of {
+		numbers = append(numbers, number)
+	}
+	slices.Sort(numbers)
+	for _, number := range numbers {
+		for n := h.of[number]; n != 0; n = h.list[n].next {
+			x := &h.list[n]
+			w.Kept(x.kept)
+			w.String(x.target)
+			w.Inputs(x.inputs)
+			w.Timer(x.timer)
+			w.Uint(uint64(len(x.by)))
+			for _, b := range x.by {
+				w.String(b.rule)
+				w.Int(b.free)
+			}
+		}
+	}
+}
+
+func (h *holds) load(r *correlate.StateReader) {
+	r.For(ownerHolds)
+	for left := r.Uint(); left > 0 && r.Err() == nil; left-- {
+		n := uint32(len(h.list))
+		x := hold{kept: r.Kept(), target: r.String(), inputs: r.Inputs(), timer: r.Timer(n)}
+		for k := r.Uint(); k > 0 && r.Err() == nil; k-- {
+			x.by = append(x.by, holder{r.String(), r.Int()})
+		}
+		number := x.kept.Number()
+		h.list = append(h.list, x)
+		h.n++
+		last := h.of[number]
+		if last == 0 {
+			h.of[number] = n
+			continue
+		}
+		for h.list[last].next != 0 {
+			last = h.list[last].next
+		}
+		h.list[last].next = n
+	}
+}

@@ -1,0 +1,456 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"signalbox/event"
+	"signalbox/internal/correlate"
+	"signalbox/internal/record"
+)
+
+// lane is all that is remembered of one stream of events: the log's own, or
+// that of a replay, which has windows, machines and timers of its own.
+type lane struct {
+	rules  Rules
+	now    int64  // log time in ns; of a replay the time at which its events came in
+	number uint64 // of the last event that the rules looked at
+	timers correlate.Timers
+
+	global *window
+	own    map[string]*window // by rule and signature
+
+	pipes      []*pipe          // an owner of timers each, by index; nil where one is gone
+	names      map[string]*pipe // the same by rule
+	network    correlate.Network
+	situations correlate.Situations
+	holds      holds
+	swept      uint32
+
+	replay, dryRun bool
+	work
+}
+
+// work is what is used while a record is decided.
+type work struct {
+	at     record.Position
+	due    int64 // of the timer that fires; 0: none does
+	envs   []*correlate.Env
+	depth  int // of envs in use
+	room   []byte
+	inputs []correlate.Input
+	taken  []taking
+	freed  []uint32 // holds that nobody holds any more
+
+	// main is the decision about the record's own event, extra are those that
+	// time made, or that are about other events.
+	main       *record.Decision
+	mainNumber uint64
+	extra      []record.Record
+	extraOf    uint64 // number of the event that the last of extra is about; 0: any
+	slab       []record.Decision
+}
+
+// pipe is one rule that keeps state, or that another holds.
+type pipe struct {
+	Match // without an event: Rule, Version, Shadow, Lock, Plan
+	index uint32
+	depth int // how many rules wait behind it, see Plan.Holds
+
+	heldBy   []*pipe
+	gates    [2]correlate.Gate // dampen, upstream
+	buffer   buffer
+	machine  correlate.Machine
+	group    correlate.Grouper
+	meanings [stages]string // signatures of the stages
+}
+
+// Stages of a pipe that keep state, in order.
+const (
+	stDampen = iota
+	stUpstream
+	stBuffer
+	stForm
+	stGroup
+	stages
+)
+
+// Owners of timers are a pipe's index and its stage; those of the lane itself
+// come after all pipes.
+const (
+	stageBits       = 3
+	ownerHolds      = 1<<30 | iota
+	ownerNetwork    = 1<<30 | iota
+	ownerSituations = 1<<30 | iota
+)
+
+func owner(p *pipe, stage int) uint32 { return p.index<<stageBits | uint32(stage) }
+
+func newLane() *lane {
+	return &lane{own: map[string]*window{}, names: map[string]*pipe{}, network: correlate.NewNetwork(),
+		situations: correlate.NewSituations(), holds: newHolds()}
+}
+
+// stage gives the stage that keeps state at a place of the pipe, nil for none.
+func (p *pipe) stage(n int) correlate.Stage {
+	switch {
+	case n <= stUpstream && p.gates[n] != nil:
+		return p.gates[n]
+	case n == stBuffer && p.buffer.on:
+		return &p.buffer
+	case n == stForm && p.machine != nil:
+		return p.machine
+	case n == stGroup && p.group != nil:
+		return p.group
+	}
+	return nil
+}
+
+// env is what is around a stage of a pipe; give it back by done.
+func (l *lane) env(p *pipe, stage int) *correlate.Env {
+	env := l.bareEnv()
+	env.Rule, env.Plan, env.Owner = p.Rule, p.Plan, owner(p, stage)
+	return env
+}
+
+// bareEnv is what is around what belongs to no rule.
+func (l *lane) bareEnv() *correlate.Env {
+	if l.depth == len(l.envs) {
+		l.envs = append(l.envs, new(correlate.Env))
+	}
+	env := l.envs[l.depth]
+	l.depth++
+	env.Now, env.Shift = l.now, 0
+	env.Rule, env.Plan, env.Rules, env.Timers = "", nil, l.rules, &l.timers
+	env.At, env.Due = l.at, time.Time{}
+	if l.due != 0 {
+		env.Due = unixNano(l.due)
+	}
+	env.Network, env.Situations = l.network, l.situations
+	return env
+}
+
+// done takes what a stage has handed on, and gives env back.
+func (l *lane) done(p *pipe, stage int, env *correlate.Env) answer {
+	best := nothing
+	if len(env.Notes)+len(env.Findings)+len(env.Resumed)+len(env.Stories)+len(env.Released) > 0 {
+		for i := range env.Notes {
+			n := &env.Notes[i]
+			l.note(0, record.RuleNote{Rule: env.Rule, Outcome: n.Outcome, Detail: n.Detail, Of: n.Of, Key: correlate.KeyText(n.Key)})
+		}
+		for i := range env.Findings {
+			best = max(best, l.found(p, &env.Findings[i], stage))
+		}
+		for i := range env.Resumed {
+			r := &env.Resumed[i]
+			best = max(best, l.admit(p, &r.Item, r.Inputs, stage+1))
+		}
+		for i := range env.Stories {
+			best = max(best, l.story(&env.Stories[i]))
+		}
+		for _, n := range env.Released {
+			l.holds.free(l, p, n)
+		}
+		clear(env.Notes)
+		clear(env.Findings)
+		clear(env.Resumed)
+		clear(env.Stories)
+		env.Notes, env.Findings, env.Resumed = env.Notes[:0], env.Findings[:0], env.Resumed[:0]
+		env.Stories, env.Released = env.Stories[:0], env.Released[:0]
+	}
+	l.depth--
+	return best
+}
+
+// fire brings the lane's time to a record's: the timers due by then fire, each
+// at its own time.
+func (l *lane) fire(to int64) {
+	for {
+		who, arg, due, ok := l.timers.Pop(to)
+		if !ok {
+			break
+		}
+		l.now = max(l.now, due)
+		l.due, l.main, l.extraOf = due, nil, closed
+		l.timer(who, arg)
+		l.settle()
+		l.due = 0
+	}
+	l.now = max(l.now, to)
+}
+
+func (l *lane) timer(who, arg uint32) {
+	switch who {
+	case ownerHolds:
+		l.holds.fire(l, arg)
+	case ownerNetwork, ownerSituations:
+		env := l.bareEnv()
+		env.Owner = who
+		if who == ownerNetwork {
+			l.network.Fire(env, arg)
+		} else {
+			l.situations.Fire(env, arg)
+		}
+		l.done(nil, 0, env)
+	default:
+		p, stage := l.pipes[who>>stageBits], int(who&(1<<stageBits-1))
+		if p == nil {
+			return
+		}
+		if stage == stBuffer {
+			l.apply(p, arg)
+			return
+		}
+		env := l.env(p, stage)
+		if stage == stForm {
+			env.Shift = p.shift()
+			env.Now -= env.Shift
+		}
+		p.stage(stage).Fire(env, arg)
+		l.done(p, stage, env)
+	}
+}
+
+// shift is how far the form's time is behind the log's.
+func (p *pipe) shift() int64 {
+	if p.Plan.EventTime {
+		return int64(p.Plan.Lateness)
+	}
+	return 0
+}
+
+// sweep lets one rule forget keys whose time is over.
+func (l *lane) sweep() {
+	if len(l.pipes) == 0 {
+		return
+	}
+	l.swept++
+	if l.swept >= uint32(len(l.pipes)) {
+		l.swept = 0
+	}
+	p := l.pipes[l.swept]
+	if p == nil || p.Plan == nil {
+		return
+	}
+	for n := range stages {
+		if st := p.stage(n); st != nil {
+			env := l.env(p, n)
+			if n == stForm {
+				env.Now -= p.shift()
+			}
+			st.Expire(env)
+			l.done(p, n, env)
+		}
+	}
+}
+
+// keys counts what the stages hold, in the order of the rules' names.
+func (l *lane) keys() []RuleKeys {
+	var out []RuleKeys
+	for _, name := range sortedNames(l.names) {
+		p := l.names[name]
+		k := RuleKeys{Rule: name}
+		for n := range stages {
+			if st := p.stage(n); st != nil {
+				one := st.Keys()
+				k.Held += one.Held
+				k.Evicted += one.Evicted
+				k.Refused += one.Refused
+			}
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// use puts a rule set in force. State is kept where it means the same; what is
+// reset is told.
+func (l *lane) use(rules Rules) (resets []string) {
+	l.rules = rules
+	wanted := wantedPipes(rules)
+	for _, name := range sortedNames(l.names) {
+		if p := l.names[name]; !slices.ContainsFunc(wanted, func(m Match) bool { return m.Rule == name }) {
+			resets = append(resets, l.replace(p, &pipe{Match: Match{Rule: name}, index: p.index})...)
+			delete(l.names, name)
+			l.pipes[p.index] = nil
+		}
+	}
+	for _, m := range wanted {
+		n := newPipe(m)
+		if old := l.names[m.Rule]; old != nil {
+			n.index = old.index
+			resets = append(resets, l.replace(old, n)...)
+		} else if n.index = uint32(slices.Index(l.pipes, nil)); int32(n.index) < 0 {
+			n.index = uint32(len(l.pipes))
+			l.pipes = append(l.pipes, nil)
+		}
+		l.names[m.Rule], l.pipes[n.index] = n, n
+	}
+	l.join()
+	if l.network != nil {
+		l.network.Use(rules.Topology())
+	}
+	if l.situations != nil {
+		l.situations.Use(func(rule string) (string, bool) {
+			if p := l.names[rule]; p != nil && p.Plan != nil && p.Plan.Situation != nil {
+				return p.Plan.Situation.Signature, true
+			}
+			return "", false
+		}, func(rule string, n int) {
+			resets = append(resets, fmt.Sprintf("rule %s: its situations mean another thing now; %d were reset", rule, n))
+		})
+	}
+	return resets
+}
+
+// wantedPipes lists the rules that keep state or that others hold.
+func wantedPipes(rules Rules) []Match {
+	var out []Match
+	add := func(name string) {
+		if slices.ContainsFunc(out, func(m Match) bool { return m.Rule == name }) {
+			return
+		}
+		if m, ok := rules.About(name); ok {
+			out = append(out, m)
+		}
+	}
+	for _, name := range rules.Planned() {
+		add(name)
+	}
+	for _, m := range slices.Clone(out) {
+		if m.Plan == nil {
+			continue
+		}
+		for _, held := range m.Plan.Holds {
+			add(held)
+		}
+	}
+	return out
+}
+
+func newPipe(m Match) *pipe {
+	p := &pipe{Match: m}
+	plan := m.Plan
+	if plan == nil {
+		return p
+	}
+	if d := plan.Dampen; d != nil {
+		p.gates[stDampen], p.meanings[stDampen] = correlate.NewDampener(), d.Signature
+	}
+	if u := plan.Upstream; u != nil {
+		p.gates[stUpstream], p.meanings[stUpstream] = correlate.NewUpstream(), u.Signature
+	}
+	p.machine, p.meanings[stForm] = correlate.NewMachine(plan.Form), plan.Signature
+	if plan.EventTime {
+		p.buffer.on, p.meanings[stBuffer] = true, plan.Signature+plan.Lateness.String()
+	}
+	if g := plan.Group; g != nil {
+		p.group, p.meanings[stGroup] = correlate.NewGrouper(), g.Signature
+	}
+	return p
+}
+
+// stageWords say to people what a stage is.
+var stageWords = [stages]string{"its dampening", "its waiting for news from upstream", "its reordering by event time", "what it looks for", "its group"}
+
+// replace moves the state of old to n where it means the same.
+func (l *lane) replace(old, n *pipe) (resets []string) {
+	for i := range stages {
+		was, is := old.stage(i), n.stage(i)
+		if was == nil {
+			continue
+		}
+		if is != nil && old.meanings[i] == n.meanings[i] {
+			switch i {
+			case stDampen, stUpstream:
+				n.gates[i] = old.gates[i]
+			case stBuffer:
+				n.buffer = old.buffer
+			case stForm:
+				n.machine = old.machine
+			case stGroup:
+				n.group = old.group
+			}
+			continue
+		}
+		if held := was.Keys().Held; held > 0 {
+			resets = append(resets, fmt.Sprintf("rule %s: %s changed; %d keys were reset", n.Rule, stageWords[i], held))
+		}
+		l.timers.Forget(owner(old, i))
+		if i == stForm || i == stBuffer {
+			l.holds.freeAll(l, old)
+		}
+	}
+	return resets
+}
+
+// join works out who holds whom. A rule in shadow holds nobody.
+func (l *lane) join() {
+	for _, p := range l.pipes {
+		if p != nil {
+			p.heldBy, p.depth = nil, l.depthOf(p, 0)
+		}
+	}
+	for _, p := range l.pipes {
+		if p == nil || p.Plan == nil || p.Shadow {
+			continue
+		}
+		for _, name := range p.Plan.Holds {
+			if held := l.names[name]; held != nil && held != p {
+				held.heldBy = append(held.heldBy, p)
+			}
+		}
+	}
+}
+
+const maxHoldDepth = 16 // rules that hold each other in a ring are as deep as this
+
+func (l *lane) depthOf(p *pipe, level int) int {
+	n := 0
+	if p.Plan == nil || level == maxHoldDepth {
+		return 0
+	}
+	for _, name := range p.Plan.Holds {
+		n = max(n, 1)
+		if held := l.names[name]; held != nil {
+			n = max(n, 1+l.depthOf(held, level+1))
+		}
+	}
+	return n
+}
+
+// event decides about one event: global window, what it says about the
+// network, rules.
+func (l *lane) event(d *record.Decision, ev *event.Event) {
+	l.number++
+	l.main, l.mainNumber = d, l.number
+	it := correlate.NewItem(ev, l.number, &l.room)
+	for _, t := range l.rules.Clears(ev.Type) {
+		if key, ok := l.rules.GlobalKey(ev, t); ok {
+			l.global.forget(key)
+		}
+	}
+	dup := false
+	if key, ok := l.rules.GlobalKey(ev, ev.Type); ok {
+		var of event.ID
+		if of, dup = l.global.check(key, ev.ID, unixNano(l.now)); dup {
+			d.Verdict, d.Of = record.Duplicate, of
+			d.Reason = "the same key within " + l.rules.Windows().Global.String()
+			if len(l.names) == 0 && l.network == nil {
+				return
+			}
+		}
+	}
+	if l.network != nil {
+		env := l.bareEnv()
+		env.Owner = ownerNetwork
+		l.network.Learn(env, l.rules.Effect(ev.Type), &it)
+		l.done(nil, 0, env)
+	}
+	if !dup || len(l.names) > 0 {
+		l.match(d, &it, dup)
+	}
+	l.settle()
+	l.sweep()
+}
