@@ -15,14 +15,8 @@ type count struct{ table[countState] }
 
 // countState is the window of one key, oldest first.
 type countState struct {
-	entries []countEntry
+	entries []keptAt
 	values  []countValue // Distinct: each value that is in the window
-	gone    int          // events that left for maxWindow and are still within the window's first Within
-}
-
-type countEntry struct {
-	at   int64
-	kept Kept
 }
 
 // countValue is one value and when it was last seen, the one seen longest ago
@@ -55,12 +49,12 @@ func (m *count) Take(env *Env, ins []Input, it *Item) Outcome {
 		n = st.see(in.Value, env.Now)
 	}
 	if n < p.AtLeast {
-		st.push(countEntry{env.Now, it.Keep()}, p.AtLeast)
+		st.push(keptAt{env.Now, it.Keep()}, p.AtLeast)
 		return Joined
 	}
-	st.push(countEntry{env.Now, it.Keep()}, p.AtLeast)
+	st.push(keptAt{env.Now, it.Keep()}, p.AtLeast)
 	f := finding(in, it)
-	st.tell(&f, len(p.Holds) > 0)
+	f.tell(st.entries, len(p.Holds) > 0)
 	env.Found(f)
 	s.state = countState{}
 	s.until = env.Now // the key starts anew
@@ -80,14 +74,8 @@ func windowStart(t int64, within time.Duration) int64 {
 
 // leave lets go what came at begins or before.
 func (st *countState) leave(begins int64) {
+	st.entries = leave(st.entries, begins)
 	n := 0
-	for n < len(st.entries) && st.entries[n].at <= begins {
-		n++
-	}
-	if n > 0 {
-		st.entries = dropFirst(st.entries, n)
-	}
-	n = 0
 	for n < len(st.values) && st.values[n].at <= begins {
 		n++
 	}
@@ -96,9 +84,13 @@ func (st *countState) leave(begins int64) {
 	}
 }
 
-// dropFirst takes the first n off and moves the rest to the front, so that what
-// a key holds does not creep through memory.
+// dropFirst takes the first n off. A short list moves to the front, so that it
+// needs no new memory to grow; in a long one that would cost more than it saves.
 func dropFirst[E any](list []E, n int) []E {
+	if len(list)-n > 64 {
+		clear(list[:n])
+		return list[n:]
+	}
 	rest := copy(list, list[n:])
 	clear(list[rest:])
 	return list[:rest]
@@ -120,30 +112,14 @@ func (st *countState) see(value string, now int64) int {
 }
 
 // push adds an event; the slice grows as far as a finding needs and no further.
-func (st *countState) push(e countEntry, atLeast int) {
+func (st *countState) push(e keptAt, atLeast int) {
 	if len(st.entries) >= max(maxWindow, atLeast) {
 		st.entries = dropFirst(st.entries, 1)
 	}
 	if st.entries == nil {
-		st.entries = make([]countEntry, 0, min(atLeast, 2))
+		st.entries = make([]keptAt, 0, min(atLeast, 2))
 	}
 	st.entries = append(st.entries, e)
-}
-
-// tell writes the events of the window into a finding.
-func (st *countState) tell(f *Finding, numbers bool) {
-	f.Total = len(st.entries)
-	oldest, newest := ends(len(st.entries))
-	for _, part := range [][]countEntry{st.entries[:oldest], st.entries[len(st.entries)-newest:]} {
-		for _, e := range part {
-			f.Events = append(f.Events, e.kept)
-		}
-	}
-	if numbers && len(f.Events) < f.Total {
-		for _, e := range st.entries {
-			f.Numbers = append(f.Numbers, e.kept.Number())
-		}
-	}
 }
 
 // ends says how many of n events a finding carries, of the oldest and of the
@@ -161,11 +137,7 @@ func (m *count) Fire(*Env, uint32) {}
 // Save writes all keys.
 func (m *count) Save(w *StateWriter) {
 	m.save(w, func(w *StateWriter, s *countState) {
-		w.Uint(uint64(len(s.entries)))
-		for _, e := range s.entries {
-			w.Int(e.at)
-			w.Kept(e.kept)
-		}
+		w.keptList(s.entries)
 		w.Uint(uint64(len(s.values)))
 		for _, v := range s.values {
 			w.String(v.value)
@@ -177,9 +149,7 @@ func (m *count) Save(w *StateWriter) {
 // Load reads them.
 func (m *count) Load(r *StateReader) {
 	m.load(r, func(r *StateReader, s *countState) {
-		for n := r.Uint(); n > 0 && r.err == nil; n-- {
-			s.entries = append(s.entries, countEntry{r.Int(), r.Kept()})
-		}
+		s.entries = r.keptList()
 		for n := r.Uint(); n > 0 && r.err == nil; n-- {
 			s.values = append(s.values, countValue{r.String(), r.Int()})
 		}

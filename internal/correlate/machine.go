@@ -53,6 +53,12 @@ func NewMachine(f Form) Machine {
 	switch f {
 	case Count:
 		return newCount()
+	case Flap:
+		return newFlap()
+	case Unless:
+		return newUnless()
+	case Silent:
+		return newSilent()
 	case Sequence:
 		return newSequence()
 	case All:

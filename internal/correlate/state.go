@@ -215,3 +215,32 @@ func (w *StateWriter) SaveOrder() { w.Uint(w.timers.order) }
 
 // LoadOrder reads what SaveOrder wrote.
 func (r *StateReader) LoadOrder() { r.timers.order = r.Uint() }
+
+func (w *StateWriter) keptList(list []keptAt) {
+	w.Uint(uint64(len(list)))
+	for _, e := range list {
+		w.Int(e.at)
+		w.Kept(e.kept)
+	}
+}
+
+func (r *StateReader) keptList() (out []keptAt) {
+	for n := r.Uint(); n > 0 && r.err == nil; n-- {
+		out = append(out, keptAt{r.Int(), r.Kept()})
+	}
+	return out
+}
+
+func (w *StateWriter) keptOnly(list []Kept) {
+	w.Uint(uint64(len(list)))
+	for _, k := range list {
+		w.Kept(k)
+	}
+}
+
+func (r *StateReader) keptOnly() (out []Kept) {
+	for n := r.Uint(); n > 0 && r.err == nil; n-- {
+		out = append(out, r.Kept())
+	}
+	return out
+}

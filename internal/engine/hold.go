@@ -50,7 +50,7 @@ func (l *lane) held(p *pipe, it *correlate.Item, inputs []correlate.Input) bool 
 	var by []holder
 	absorbed := false
 	for i := range l.taken {
-		if t := &l.taken[i]; t.number == it.Number() && slices.Contains(p.heldBy, t.by) {
+		if t := &l.taken[i]; t.number == it.Number() && (t.absorbed || t.free > l.now) && slices.Contains(p.heldBy, t.by) {
 			by = append(by, holder{t.by.Rule, t.free})
 			absorbed = absorbed || t.absorbed
 		}
