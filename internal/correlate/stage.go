@@ -33,8 +33,9 @@ type Admission struct {
 type Network interface {
 	// Learn is called for every event (a redelivery excepted), before any rule
 	// looks at it. effect is what its type says about the topology, "" for
-	// nothing.
-	Learn(env *Env, effect Effect, it *Item)
+	// nothing. cut says that devices other than the event's own may be out of
+	// reach by it.
+	Learn(env *Env, effect Effect, it *Item) (cut bool)
 	// Use puts a topology in force, nil for none, at the start and whenever
 	// the rules change. What is known to be down stays known where the new
 	// one has it, too.

@@ -59,7 +59,7 @@ type NewsGate interface{ News(env *Env) }
 // News suppresses what waits and is cut off now.
 func (m *upstream) News(env *Env) {
 	net, ok := env.Network.(*network)
-	if !ok || !net.cut {
+	if !ok {
 		return
 	}
 	for n := m.oldest; n != 0; {
@@ -156,16 +156,16 @@ func (n *network) tell(list []known) {
 }
 
 // Learn takes what an event says about the topology.
-func (n *network) Learn(env *Env, eff Effect, it *Item) {
-	n.cut = false
+func (n *network) Learn(env *Env, eff Effect, it *Item) (cut bool) {
 	if n.g == nil || eff == "" {
-		return
+		return false
 	}
 	ev := it.Event()
-	_, n.cut = n.g.learn(eff, ev.Device, event.CanonicalInterface(ev.Interface), news{event: ev.ID, at: env.Now})
+	_, cut = n.g.learn(eff, ev.Device, event.CanonicalInterface(ev.Interface), news{event: ev.ID, at: env.Now})
 	if eff == DeviceUp {
 		n.g.answered(ev.Device, env.Now)
 	}
+	return cut
 }
 
 // knows says whether a device can be cut off at all.

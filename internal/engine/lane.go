@@ -180,6 +180,20 @@ func (l *lane) fire(to int64) {
 	l.now = max(l.now, to)
 }
 
+// news tells what waits for news from upstream that there is some.
+func (l *lane) news() {
+	for _, p := range l.pipes {
+		if p == nil {
+			continue
+		}
+		if g, ok := p.gates[stUpstream].(correlate.NewsGate); ok {
+			env := l.env(p, stUpstream)
+			g.News(env)
+			l.done(p, stUpstream, env)
+		}
+	}
+}
+
 func (l *lane) timer(who, arg uint32) {
 	switch who {
 	case ownerHolds:
@@ -445,8 +459,11 @@ func (l *lane) event(d *record.Decision, ev *event.Event) {
 	if l.network != nil {
 		env := l.bareEnv()
 		env.Owner = ownerNetwork
-		l.network.Learn(env, l.rules.Effect(ev.Type), &it)
+		cut := l.network.Learn(env, l.rules.Effect(ev.Type), &it)
 		l.done(nil, 0, env)
+		if cut {
+			l.news()
+		}
 	}
 	if !dup || len(l.names) > 0 {
 		l.match(d, &it, dup)

@@ -165,7 +165,7 @@ func (l *lane) roles(p *pipe, it *correlate.Item, inputs []correlate.Input) (par
 func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stage int) answer {
 	for ; stage <= stUpstream; stage++ {
 		g := p.gates[stage]
-		if g == nil {
+		if g == nil || ends(p.Plan, inputs) {
 			continue
 		}
 		env := l.env(p, stage)
@@ -177,6 +177,9 @@ func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stag
 		if a.Outcome != "" {
 			l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: a.Outcome, Detail: a.Detail, Of: a.Of, Key: firstKey(inputs)})
 		}
+		if stage == stUpstream && !a.Wait {
+			l.attach(p, a.Of, it)
+		}
 		if a.Wait {
 			return took
 		}
@@ -186,6 +189,21 @@ func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stag
 		return took
 	}
 	return l.give(p, it, inputs)
+}
+
+// ends says whether an event does no more than to stop what waits for it: no
+// gate holds that back, or there would be a run because of its absence.
+func ends(plan *correlate.Plan, inputs []correlate.Input) bool {
+	return plan.Form == correlate.Unless && !slices.ContainsFunc(inputs, func(in correlate.Input) bool { return in.Part == 0 })
+}
+
+// attach adds an event to the situation of what it is suppressed by.
+func (l *lane) attach(p *pipe, cause event.ID, it *correlate.Item) {
+	env := l.env(p, stUpstream)
+	st := l.situations.Attach(env, cause, it)
+	l.done(p, stUpstream, env)
+	st.Finding.Event = correlate.Kept{}
+	l.story(&st)
 }
 
 func firstKey(inputs []correlate.Input) string {
