@@ -100,18 +100,20 @@ func (a *Audit) stretch(b *record.Batch) {
 		a.problem("the decisions at %d say that %d events lie between %s and %s; there are %d", b.Seq, b.EventCount, b.From, b.Through, n)
 	}
 	var verdicts uint64
-	last, own := b.From, true // the decision at last is about the record itself
+	last, own := b.From, true // the record at last has a decision of its own
 	for i := range b.Records {
 		d := b.Records[i].Decision
 		if d == nil {
 			continue
 		}
-		// What time decided comes before what its record is about: several may
+		// What time decided stands beside what its record is about: several may
 		// have been due, and a record that only brings time has no other.
-		if inOrder := last.Less(d.At) || last == d.At && !own; !inOrder || b.Through.Less(d.At) {
+		timed := !d.Due.IsZero()
+		if inOrder := last.Less(d.At) || last == d.At && d.At != b.From && (timed || !own); !inOrder || b.Through.Less(d.At) {
 			a.problem("decision %s is about %s, outside its stretch or decided before", b.At(i), d.At)
 		}
-		last, own = d.At, d.Due.IsZero()
+		own = !timed || own && last == d.At
+		last = d.At
 		if d.OfEvent() && d.Verdict != record.Unmatched {
 			verdicts++
 		}
