@@ -75,7 +75,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.serveCmd(), a.sendCmd(), a.checkCmd(), a.mapCmd(), a.typesCmd(),
 		a.eventsCmd(), a.replayCmd(), a.rejectedCmd(), a.runsCmd(), a.deadletterCmd(),
 		a.ledgerCmd(), a.statusCmd(), a.actionsCmd(), a.reloadCmd(),
-		a.testCmd())
+		a.testCmd(), a.captureCmd())
 	root.AddCommand(a.situationsCmd(), a.backtestCmd())
 	strict(root)
 	return root

@@ -26,18 +26,33 @@ type gatherer struct {
 	seen   map[string]bool // files of tests, by absolute path
 }
 
-// gatherTests finds all tests below the paths. The error lists every mistake.
-func gatherTests(paths []string, configPath string) ([]*testPlan, error) {
+func newGatherer(configPath string) (*gatherer, error) {
 	specs, err := daemon.ActionSpecs()
 	if err != nil {
 		return nil, err
 	}
-	g := &gatherer{config: configPath, specs: specs, byKey: map[string]*testPlan{}, seen: map[string]bool{}}
+	return &gatherer{config: configPath, specs: specs, byKey: map[string]*testPlan{}, seen: map[string]bool{}}, nil
+}
+
+// gatherTests finds all tests below the paths. The error lists every mistake.
+func gatherTests(paths []string, configPath string) ([]*testPlan, error) {
+	g, err := newGatherer(configPath)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range paths {
 		if err := g.path(p); err != nil {
 			return nil, err
 		}
 	}
+	if err := g.mistakes(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(g.plans, func(p *testPlan) bool { return len(p.tests) == 0 }), nil
+}
+
+// mistakes is all that is wrong with the files that were read, each once.
+func (g *gatherer) mistakes() error {
 	var all daemon.Mistakes
 	for _, err := range g.errs {
 		if m, ok := err.(daemon.Mistakes); ok {
@@ -46,11 +61,11 @@ func gatherTests(paths []string, configPath string) ([]*testPlan, error) {
 			all = append(all, err.Error())
 		}
 	}
-	if len(all) > 0 {
-		slices.Sort(all)
-		return nil, slices.Compact(all)
+	if len(all) == 0 {
+		return nil
 	}
-	return slices.DeleteFunc(g.plans, func(p *testPlan) bool { return len(p.tests) == 0 }), nil
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func isTestFile(path string) bool {
@@ -254,6 +269,12 @@ func (g *gatherer) testFile(path, cfgPath string) {
 			return
 		}
 		rules = append(rules, at)
+	}
+	if len(rules) > 0 {
+		// What the rules need (inventory, types, mappings) stands beside them.
+		if own, err := g.configOf(rules[0]); err == nil && own != "" {
+			cfgPath = own
+		}
 	}
 	if rules == nil && cfgPath == "" {
 		g.errs = append(g.errs, fmt.Errorf("%s:1:1: the tests of which rules? write rules: [FILE], relative to this file, or put a signalbox.yaml beside or above it", path))

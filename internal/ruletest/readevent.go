@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -14,7 +15,7 @@ import (
 )
 
 var (
-	eventKeys = []string{"at", "repeat", "type", "device", "interface", "data", "source", "time", "id", "peer",
+	eventKeys = []string{"at", "repeat", "type", "device", "interface", "data", "source", "time", "id", "peer", "cause",
 		"syslog", "trap", "webhook", "acknowledge", "resolve", "key", "by"}
 	// notes are what a rule can do other than start a run (record.RuleNote).
 	notes = []string{"duplicate", "shadow", "loop", "error", "joined", "held", "released", "absorbed",
@@ -113,7 +114,7 @@ func (r *reader) textOf(nodes eventNodes, key string) string {
 }
 
 func (r *reader) typed(nodes eventNodes, e *Event) {
-	r.only("type", nodes, "device", "interface", "data", "source", "time", "id", "peer")
+	r.only("type", nodes, "device", "interface", "data", "source", "time", "id", "peer", "cause")
 	ev := &event.Event{Type: r.textOf(nodes, "type"), Device: r.textOf(nodes, "device"), Interface: r.textOf(nodes, "interface"),
 		Source: r.textOf(nodes, "source"), SenderID: r.textOf(nodes, "id"), Peer: r.textOf(nodes, "peer")}
 	if ev.Source == "" {
@@ -121,6 +122,12 @@ func (r *reader) typed(nodes eventNodes, e *Event) {
 	}
 	if v := nodes["time"]; v != nil {
 		r.eventTime(v, e, ev)
+	}
+	if v := nodes["cause"]; v != nil {
+		ev.Cause = &event.Cause{}
+		for _, n := range r.names("cause", v) {
+			ev.Cause.Rules, ev.Cause.Rule = append(ev.Cause.Rules, n.Text), n.Text
+		}
 	}
 	if v := nodes["data"]; v != nil {
 		b, err := json.Marshal(r.object("data", v))
@@ -170,6 +177,13 @@ func (r *reader) message(kind string, nodes eventNodes, e *Event) {
 	switch kind {
 	case "syslog":
 		in.Form, in.Raw = normalize.Syslog, []byte(r.textOf(nodes, kind))
+		if nodes[kind].ShortTag() == "!!binary" { // what is no text
+			b, err := base64.StdEncoding.DecodeString(string(in.Raw))
+			if err != nil {
+				r.errorf(nodes[kind], "", "syslog: %v", err)
+			}
+			in.Raw = b
+		}
 	case "trap":
 		in.Form = normalize.SNMP
 		if v := nodes[kind]; v.Kind == yaml.MappingNode {

@@ -28,6 +28,24 @@ type Result struct {
 // OK says whether all was as expected.
 func (r *Result) OK() bool { return len(r.Failures) == 0 }
 
+// Trace runs the events of a test and tells what came of them, in order of
+// time, whatever the test expects.
+func (e *Env) Trace(test *Test) ([]Happening, error) {
+	t := &trial{env: e, test: test}
+	if err := t.decideAll(); err != nil {
+		return nil, err
+	}
+	t.sort()
+	for _, f := range t.fails {
+		return t.out, fmt.Errorf("line %d: %s", f.Pos.Line, f.Message)
+	}
+	return t.out, nil
+}
+
+func (t *trial) sort() {
+	slices.SortStableFunc(t.out, func(a, b Happening) int { return int(min(max(a.At-b.At, -1), 1)) })
+}
+
 // Run runs one test. It is safe for many goroutines only where Env.Coverage is
 // nil.
 func (e *Env) Run(test *Test) *Result {
@@ -36,7 +54,7 @@ func (e *Env) Run(test *Test) *Result {
 	if err := t.decideAll(); err != nil {
 		t.fail(test.Pos, "the engine: %v", err)
 	}
-	slices.SortStableFunc(t.out, func(a, b Happening) int { return int(min(max(a.At-b.At, -1), 1)) })
+	t.sort()
 	missing := t.match()
 	t.unexpected()
 	t.counts()
