@@ -35,16 +35,16 @@ const forgetHalves = 10
 func (m *dampener) Admit(env *Env, p *Passage) Admission {
 	d := env.Plan.Dampen
 	if *d != m.plan {
-		m.plan, m.ceiling = *d, penaltyCeiling(max(uint64(d.Reuse)<<pointBits, 1), d.Max, d.HalfLife)
+		m.plan, m.ceiling = *d, penaltyCeiling(points(d.Reuse)+1, d.Max, d.HalfLife)
 	}
 	n, s, ok := m.useKey(env, p.Inputs[0].DampenKey, nil)
 	if !ok {
 		return Admission{Outcome: "full", Detail: "too many keys are dampened"}
 	}
 	st := &s.state
-	st.penalty = min(st.now(env.Now, d)+uint64(d.Penalty)<<pointBits, m.ceiling)
+	st.penalty = min(st.now(env.Now, d)+points(d.Penalty), m.ceiling)
 	st.at = env.Now
-	if !st.suppressed && st.penalty <= uint64(d.Suppress)<<pointBits {
+	if !st.suppressed && st.penalty <= points(d.Suppress) {
 		if typ := p.Item.Event().Type; st.through != typ {
 			st.through = strings.Clone(typ)
 		}
@@ -56,9 +56,12 @@ func (m *dampener) Admit(env *Env, p *Passage) Admission {
 		s.arm(env, n, env.Now+st.reuse(d))
 	}
 	st.last, st.inputs = p.Item.Keep(), OwnInputs(p.Inputs)
-	return Admission{Outcome: "dampened", Detail: fmt.Sprintf("penalty %d, suppressed from %d on until it is below %d",
+	return Admission{Outcome: "dampened", Detail: fmt.Sprintf("penalty %d, suppressed above %d until it is down to %d",
 		st.penalty>>pointBits, d.Suppress, d.Reuse)}
 }
+
+// points is a number of points as a penalty.
+func points(n int) uint64 { return min(uint64(max(n, 0)), maxPenalty>>pointBits) << pointBits }
 
 // now is what is left of the penalty.
 func (st *dampState) now(now int64, d *Dampen) uint64 {
@@ -67,7 +70,7 @@ func (st *dampState) now(now int64, d *Dampen) uint64 {
 
 // reuse is how long after its last event the key is suppressed.
 func (st *dampState) reuse(d *Dampen) int64 {
-	return int64(untilBelow(st.penalty, max(uint64(d.Reuse)<<pointBits, 1), d.HalfLife))
+	return int64(untilBelow(st.penalty, points(d.Reuse)+1, d.HalfLife))
 }
 
 // Fire lets the key through again if no event came since the timer was set.

@@ -6,16 +6,16 @@ import (
 )
 
 // The figure of merit of RFC 2439 is kept in integers: a penalty is a number of
-// 1/65,536 of a point, and its decay is by multiplication with constants from a
+// 2^-32 of a point, and its decay is by multiplication with constants from a
 // table, as section 4.8 of the RFC has it. So every machine comes to the same
 // figure, which floating point does not promise.
 
 // pointBits is how many bits of a penalty stand behind the point.
-const pointBits = 16
+const pointBits = 32
 
-// maxPenalty bounds a penalty (2^46 points/65,536: a thousand million points),
-// so that no sum of two overflows.
-const maxPenalty = uint64(1) << 46
+// maxPenalty bounds a penalty (a thousand million points), so that no sum of
+// two overflows.
+const maxPenalty = uint64(1) << 62
 
 // decayTable holds 2^(-1/2), 2^(-1/4), 2^(-1/8) … 2^(-1/2^32) as fractions of
 // 2^64. A part of a half-life is written as 32 binary digits, and the constant
@@ -32,7 +32,7 @@ var decayTable = [32]uint64{
 }
 
 // decay gives what is left of penalty p after a time, where half of it goes in
-// every half-life. It rounds down; the error is below one point.
+// every half-life. It rounds down, by less than a millionth of a point.
 func decay(p uint64, after, halfLife time.Duration) uint64 {
 	if p == 0 || after <= 0 {
 		return p
@@ -60,8 +60,8 @@ func untilBelow(p, limit uint64, halfLife time.Duration) time.Duration {
 	if p < limit {
 		return 0
 	}
-	// Not below at low, below at high. Rounding makes decay uneven by less
-	// than a point; whatever high is in the end, it is below there.
+	// Not below at low, below at high. Rounding makes decay uneven in its last
+	// bits; whatever high is in the end, it is below there.
 	low, high := time.Duration(0), halfLife*time.Duration(bits.Len64(p/limit))+1
 	for decay(p, high, halfLife) >= limit {
 		low, high = high, high+halfLife

@@ -166,6 +166,7 @@ func (g *graph) learn(eff Effect, device, iface string, n news) (changed, cut bo
 	switch eff {
 	case DeviceDown, DeviceUp:
 		changed = g.learnDevice(d, eff == DeviceDown, n)
+		cut = changed && eff == DeviceDown && !was && g.borders(d)
 	case LinkDown, LinkUp:
 		if l, ok := g.ends[linkEnd{d, iface}]; ok && iface != "" {
 			changed = g.learnLink(l, eff == LinkDown, n)
@@ -174,7 +175,18 @@ func (g *graph) learn(eff Effect, device, iface string, n news) (changed, cut bo
 	if changed {
 		g.causes = false
 	}
-	return changed, g.stale && !was
+	return changed, cut || g.stale && !was
+}
+
+// borders says whether beside d there is something that is not reached: it may
+// have been its own cause, and is not any more when d is down.
+func (g *graph) borders(d int32) bool {
+	for _, e := range g.edgesOf(d) {
+		if !g.reached[e.to] {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *graph) learnDevice(d int32, down bool, n news) bool {

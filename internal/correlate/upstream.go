@@ -101,7 +101,6 @@ func (m *upstream) Load(r *StateReader) {
 // network is what the log says of the topology. All rules share it.
 type network struct {
 	g      *graph
-	cut    bool    // the last event learnt may have cut off what waits
 	before []known // what was known before Use, or read from a snapshot
 }
 
@@ -152,7 +151,7 @@ func (n *network) tell(list []known) {
 			n.g.linkNews[l] = k.news
 		}
 	}
-	n.g.stale, n.g.causes = true, false
+	n.g.walk()
 }
 
 // Learn takes what an event says about the topology.
