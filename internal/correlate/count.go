@@ -31,7 +31,7 @@ func newCount() *count { return &count{newTable[countState]()} }
 // Take counts the event.
 func (m *count) Take(env *Env, ins []Input, it *Item) Outcome {
 	p, in := env.Plan, &ins[0]
-	_, s, ok := m.use(env, in)
+	slot, s, ok := m.use(env, in)
 	if !ok {
 		return Full
 	}
@@ -56,8 +56,7 @@ func (m *count) Take(env *Env, ins []Input, it *Item) Outcome {
 	f := finding(in, it)
 	f.tell(st.entries, len(p.Holds) > 0)
 	env.Found(f)
-	s.state = countState{}
-	s.until = env.Now // the key starts anew
+	m.drop(env, slot) // the key starts anew
 	return Found
 }
 

@@ -86,7 +86,9 @@ func (l *lane) apply(p *pipe, n uint32) {
 	p.buffer.idle = append(p.buffer.idle, n)
 	p.buffer.n--
 	it := correlate.ItemOf(x.kept)
+	l.quiet = true
 	l.take(p, &it, x.inputs, x.at)
+	l.quiet = false
 	if len(p.Plan.Holds) == 0 {
 		return
 	}

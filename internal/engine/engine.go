@@ -308,7 +308,7 @@ func (e *Engine) command(s *Stretch, at record.Position, c *record.Command) {
 		s.Records = append(s.Records, own)
 		l.collect(s)
 		return
-	case (c.Verb == "acknowledge" || c.Verb == "resolve") && e.live.situations != nil:
+	case c.Verb == "acknowledge" || c.Verb == "resolve":
 		e.live.command(d, c)
 	}
 	s.Records = append(s.Records, own)

@@ -41,6 +41,7 @@ type work struct {
 	room   []byte
 	inputs []correlate.Input
 	taken  []taking
+	quiet  bool     // an event is taken at its own time: that it joins was said before
 	freed  []uint32 // holds that nobody holds any more
 
 	// main is the decision about the record's own event, extra are those that
@@ -302,19 +303,15 @@ func (l *lane) use(rules Rules) (resets []string) {
 		l.names[m.Rule], l.pipes[n.index] = n, n
 	}
 	l.join()
-	if l.network != nil {
-		l.network.Use(rules.Topology())
-	}
-	if l.situations != nil {
-		l.situations.Use(func(rule string) (string, bool) {
-			if p := l.names[rule]; p != nil && p.Plan != nil && p.Plan.Situation != nil {
-				return p.Plan.Situation.Signature, true
-			}
-			return "", false
-		}, func(rule string, n int) {
-			resets = append(resets, fmt.Sprintf("rule %s: its situations mean another thing now; %d were reset", rule, n))
-		})
-	}
+	l.network.Use(rules.Topology())
+	l.situations.Use(func(rule string) (string, bool) {
+		if p := l.names[rule]; p != nil && p.Plan != nil && p.Plan.Situation != nil {
+			return p.Plan.Situation.Signature, true
+		}
+		return "", false
+	}, func(rule string, n int) {
+		resets = append(resets, fmt.Sprintf("rule %s: its situations mean another thing now; %d were reset", rule, n))
+	})
 	return resets
 }
 
@@ -434,6 +431,22 @@ func (l *lane) depthOf(p *pipe, level int) int {
 	return n
 }
 
+// learn notes what an event says about the network, and lets the rules know
+// whose events wait for such news.
+func (l *lane) learn(ev *event.Event, it *correlate.Item) {
+	effect := l.rules.Effect(ev.Type)
+	if effect == "" {
+		return
+	}
+	env := l.bareEnv()
+	env.Owner = ownerNetwork
+	cut := l.network.Learn(env, effect, it)
+	l.done(nil, 0, env)
+	if cut {
+		l.news()
+	}
+}
+
 // event decides about one event: global window, what it says about the
 // network, rules.
 func (l *lane) event(d *record.Decision, ev *event.Event) {
@@ -451,19 +464,10 @@ func (l *lane) event(d *record.Decision, ev *event.Event) {
 		if of, dup = l.global.check(key, ev.ID, unixNano(l.now)); dup {
 			d.Verdict, d.Of = record.Duplicate, of
 			d.Reason = "the same key within " + l.rules.Windows().Global.String()
-			if len(l.names) == 0 && l.network == nil {
-				return
-			}
 		}
 	}
-	if l.network != nil {
-		env := l.bareEnv()
-		env.Owner = ownerNetwork
-		cut := l.network.Learn(env, l.rules.Effect(ev.Type), &it)
-		l.done(nil, 0, env)
-		if cut {
-			l.news()
-		}
+	if len(l.names) > 0 {
+		l.learn(ev, &it)
 	}
 	if !dup || len(l.names) > 0 {
 		l.match(d, &it, dup)

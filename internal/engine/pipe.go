@@ -149,7 +149,7 @@ func (l *lane) roles(p *pipe, it *correlate.Item, inputs []correlate.Input) (par
 				best = took
 			}
 			l.done(p, stGroup, env)
-		case in.Part == correlate.PartResolve && l.situations != nil:
+		case in.Part == correlate.PartResolve && p.Plan.Situation != nil:
 			env := l.env(p, stGroup)
 			st := l.situations.Resolve(env, in, it)
 			l.done(p, stGroup, env)
@@ -267,7 +267,7 @@ func (l *lane) takeKey(p *pipe, it *correlate.Item, inputs []correlate.Input, at
 	best := l.done(p, stForm, env)
 	switch outcome {
 	case correlate.Joined:
-		if !p.Shadow {
+		if !l.quiet {
 			l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Key: correlate.KeyText(inputs[0].Key)})
 		}
 		return took
@@ -315,7 +315,7 @@ func (l *lane) found(p *pipe, f *correlate.Finding, stage int) answer {
 		l.note(f.Event.Number(), record.RuleNote{Rule: p.Rule, Outcome: "grouped", Key: correlate.KeyText(f.Ends.Group)})
 		return took
 	}
-	if p.Plan.Situation != nil && l.situations != nil {
+	if p.Plan.Situation != nil {
 		env := l.env(p, stGroup)
 		st := l.situations.Found(env, f)
 		l.done(p, stGroup, env)

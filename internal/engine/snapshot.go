@@ -122,14 +122,8 @@ func (l *lane) save() []byte {
 		}
 	}
 	l.holds.save(w)
-	w.Bool(l.network != nil)
-	if l.network != nil {
-		l.network.Save(w)
-	}
-	w.Bool(l.situations != nil)
-	if l.situations != nil {
-		l.situations.Save(w)
-	}
+	l.network.Save(w)
+	l.situations.Save(w)
 	return w.Bytes()
 }
 
@@ -148,20 +142,10 @@ func (l *lane) load(data []byte) error {
 		return err
 	}
 	l.holds.load(r)
-	if has := r.Bool(); r.Err() == nil && has != (l.network != nil) {
-		return errMeaning
-	}
-	if l.network != nil {
-		r.For(ownerNetwork)
-		l.network.Load(r)
-	}
-	if has := r.Bool(); r.Err() == nil && has != (l.situations != nil) {
-		return errMeaning
-	}
-	if l.situations != nil {
-		r.For(ownerSituations)
-		l.situations.Load(r)
-	}
+	r.For(ownerNetwork)
+	l.network.Load(r)
+	r.For(ownerSituations)
+	l.situations.Load(r)
 	return r.Err()
 }
 
