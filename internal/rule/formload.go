@@ -272,6 +272,7 @@ func (p *planLoad) roles() {
 		add(p.resolveRole())
 	}
 	if clearing := p.clearing(); clearing != nil && p.plan.Group != nil {
+		p.plan.Group.Clears = true
 		add(role{part: correlate.PartClear, on: clearing})
 	}
 }
