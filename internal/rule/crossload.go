@@ -10,10 +10,6 @@ import (
 // rule must be there, and no rule may wait for itself by way of others, since
 // none of them would ever go on.
 func (l *loader) checkHolds(set *Set) {
-	byName := map[string]*Rule{}
-	for _, r := range set.Rules {
-		byName[r.Name] = r
-	}
 	known := slices.Sorted(maps.Keys(l.names))
 	for _, r := range set.Rules {
 		if r.Plan == nil {
@@ -33,7 +29,7 @@ func (l *loader) checkHolds(set *Set) {
 			}
 			var out []*Rule
 			for _, name := range r.Plan.Holds {
-				if held := byName[name]; held != nil {
+				if held := set.Rule(name); held != nil {
 					out = append(out, held)
 				}
 			}

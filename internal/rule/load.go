@@ -17,6 +17,10 @@ type Options struct {
 	// Secrets are the names that secret("name") may ask for; nil means that
 	// they are not known here, so any is right.
 	Secrets []string
+	// Produced are the types that sources and mappings give, to warn of rules
+	// that wait for another; a prefix ends in *. Types that emit steps name
+	// need not be among them. nil means that nobody knows.
+	Produced []string
 }
 
 // Load reads, checks and compiles a bundle. It reports every mistake of all
@@ -45,6 +49,10 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 	for _, f := range b.Rules {
 		l.load(f, set)
 	}
+	set.byName = make(map[string]*Rule, len(set.Rules))
+	for _, r := range set.Rules {
+		set.byName[r.Name] = r
+	}
 	l.checkHolds(set)
 	set.global = l.globalDedup(b.Global)
 	set.Redelivery = b.Redelivery
@@ -52,15 +60,14 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 		set.Redelivery = DefaultRedelivery
 	}
 	set.catalogue = opt.Catalogue
+	if !HasErrors(l.diags) {
+		l.lint(set, inv)
+	}
 	diags := sortDiagnostics(l.diags)
 	if HasErrors(diags) {
 		return nil, inv, diags
 	}
 	set.index = newIndex(set.Rules)
-	set.byName = make(map[string]*Rule, len(set.Rules))
-	for _, r := range set.Rules {
-		set.byName[r.Name] = r
-	}
 	return set, inv, diags
 }
 
@@ -73,6 +80,7 @@ type loader struct {
 	names       map[string]Pos // of rules, over all files
 	diags       []Diagnostic
 
+	onPos map[string]Pos // of the types of the rule that is being read
 	file  string
 	lines []string // of the file, for places within a text
 	exprs map[exprKey]*compiled

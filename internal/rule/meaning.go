@@ -2,12 +2,26 @@ package rule
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
 
 	"go.yaml.in/yaml/v4"
 )
+
+// doing is a hash of what a rule does with what it finds.
+func doing(nodes map[string]*yaml.Node) string {
+	h := sha256.New()
+	for _, n := range []*yaml.Node{nodes["do"], nodes["situation"]} {
+		if n != nil {
+			writeMeaning(h, n, false)
+		}
+		fmt.Fprint(h, ";")
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 // writeMeaning writes a node in one canonical form. top leaves out what of a
 // rule changes nothing that it does.

@@ -64,6 +64,9 @@ type Rule struct {
 	// Updated and Resolved are the steps of a situation's changes.
 	Updated, Resolved []*Step
 
+	onPos map[string]Pos // where its types are written
+	does  string         // hash of its steps
+
 	guard []condition // equalities that When needs, see guard.go
 	order int         // in Set.Rules
 }

@@ -49,6 +49,8 @@ func (l *loader) rule(n *yaml.Node, set *Set) *Rule {
 		}
 		nodes[key], keys[key] = v, k
 	})
+	l.onPos = map[string]Pos{}
+	r.onPos = l.onPos
 	l.ruleName(n, nodes["name"], r)
 	l.ruleSettings(nodes, r)
 	plan := l.planOf(n, r, nodes, keys)
@@ -69,6 +71,7 @@ func (l *loader) rule(n *yaml.Node, set *Set) *Rule {
 		p = plan.stepsPlace()
 		r.Do = l.steps("do", v, "", p, p.regs)
 	}
+	r.does = doing(nodes)
 	if v := nodes["tests"]; v != nil {
 		l.tests(v, r.Name, set)
 	}
@@ -161,6 +164,9 @@ func (l *loader) on(n, v *yaml.Node) (out []string) {
 			continue
 		}
 		out = append(out, name)
+		if _, ok := l.onPos[name]; !ok && l.onPos != nil {
+			l.onPos[name] = l.at(item)
+		}
 		l.knownType(item, name)
 	}
 	return out

@@ -158,7 +158,7 @@ func (p *planLoad) group(n *yaml.Node, at place) {
 		}
 	}
 	if g.Repeat > 0 && g.Repeat < g.Interval {
-		p.errorf(f["repeat"], "", "repeat: %s is shorter than interval, %s", g.Repeat, g.Interval)
+		p.errorf(f["repeat"], "", "repeat: %s is shorter than interval, %s", shortDuration(g.Repeat), shortDuration(g.Interval))
 	}
 	if f["by"] == nil {
 		p.errorf(n, "as in by: [device.site]", "group: needs by, what its members share")

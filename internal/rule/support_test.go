@@ -34,6 +34,8 @@ var types = catalogue{
 	}},
 	{Name: "interface_up", Fields: []schema.Field{{Name: "admin_status", Type: "string"}, {Name: "speed", Type: "integer"}}, Clears: []string{"interface_down"}},
 	{Name: "bgp_neighbor_down", Fields: []schema.Field{{Name: "neighbor", Type: "string"}, {Name: "reason", Type: "string"}}, Key: []string{"neighbor"}},
+	{Name: "link_state", Fields: []schema.Field{{Name: "state", Type: "string", Enum: []string{"up", "down"}}}},
+	{Name: "alert", Fields: []schema.Field{{Name: "level", Type: "integer"}}},
 	{Name: "bgp_neighbor_up", Fields: []schema.Field{{Name: "neighbor", Type: "string"}}, Key: []string{"neighbor"}},
 }
 
@@ -53,6 +55,7 @@ var actions = []rule.ActionSpec{
 		{Name: "headers", Type: "map"}, {Name: "body", Type: "any"},
 	}, Output: []rule.Arg{{Name: "status", Type: "int"}, {Name: "body", Type: "any"}}},
 	{Name: "exec", Args: []rule.Arg{{Name: "command", Type: "list", Required: true}}},
+	{Name: "emit", Args: []rule.Arg{{Name: "type", Type: "string", Required: true}, {Name: "data", Type: "map"}}},
 	{Name: "notify", Args: []rule.Arg{{Name: rule.AnyArg, Type: "any"}}},
 }
 
@@ -68,7 +71,7 @@ devices:
     interfaces:
       Gi0/1: {role: uplink-a, speed: 1000, peer: core1}
       Gi0/2: {role: access}
-  - {name: core1, address: 192.0.2.2, site: ber1, role: core, platform: nxos, redundant: true}
+  - {name: core1, address: 192.0.2.2, site: ber1, role: core, platform: nxos, redundant: true, root: true}
   - {name: spare}
 sites:
   ber1: {city: Berlin, tz: Europe/Berlin}

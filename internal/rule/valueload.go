@@ -41,6 +41,7 @@ func (l *loader) condition(what string, n *yaml.Node, p place) *Expr {
 		l.report(e.Pos, Error, "compare it with something", "%s: expected true or false, this gives %s", what, readableTypes(typeName(e.c.out)))
 		return nil
 	}
+	l.lintEnum(what, n, e, p)
 	return e
 }
 
