@@ -21,10 +21,11 @@ const maxAlike = 200
 // steps are the same, too, one of them is too many.
 func (l *loader) lintShadows(set *Set) {
 	alike := map[string][]*Rule{}
+	sums := summaries{}
 	for _, r := range set.Rules {
 		same := alike[r.does]
 		for _, first := range same {
-			if l.shadows(first, r) {
+			if l.shadows(first, r, sums) {
 				break
 			}
 		}
@@ -35,15 +36,15 @@ func (l *loader) lintShadows(set *Set) {
 }
 
 // shadows warns where one of two rules with the same steps is of no use.
-func (l *loader) shadows(first, r *Rule) bool {
+func (l *loader) shadows(first, r *Rule, sums summaries) bool {
 	wide, narrow := first, r
-	if !wide.includes(narrow) {
+	if !wide.includes(narrow, sums) {
 		wide, narrow = r, first
-		if !wide.includes(narrow) {
+		if !wide.includes(narrow, sums) {
 			return false
 		}
 	}
-	both := narrow.includes(wide)
+	both := narrow.includes(wide, sums)
 	at := func(r *Rule) string { p := l.named(r); return fmt.Sprintf("%s at %s:%d", r.Name, p.File, p.Line) }
 	switch {
 	case narrow.Mode == "off" && wide.Mode == "off":
@@ -73,7 +74,7 @@ func modeText(r *Rule) string {
 
 // includes says whether r surely takes every event that other takes, and starts
 // a run where other does.
-func (r *Rule) includes(other *Rule) bool {
+func (r *Rule) includes(other *Rule, sums summaries) bool {
 	switch {
 	case (r.Plan == nil) != (other.Plan == nil):
 		return false
@@ -84,7 +85,7 @@ func (r *Rule) includes(other *Rule) bool {
 	case !covers(r.On, other.On):
 		return false
 	}
-	return implies(other.When, r.When)
+	return sums.of(other).implies(sums.of(r))
 }
 
 // planID is all that the plan of a rule depends on.
@@ -105,33 +106,57 @@ func (r *Rule) planID() string {
 	return s.sum()
 }
 
-// implies says whether b is surely true where a is: each conjunct of b is one
-// of a's, or follows from what a says about the same attribute.
-func implies(a, b *Expr) bool {
-	if b == nil {
-		return true
+type summaries map[*Rule]*summary
+
+func (s summaries) of(r *Rule) *summary {
+	x := s[r]
+	if x == nil {
+		x = summaryOf(r.When)
+		s[r] = x
 	}
-	if a == nil {
-		return false
+	return x
+}
+
+// summary is a condition as it is compared with others: made once for each rule.
+type summary struct {
+	parts []summaryPart
+	texts map[string]bool
+	known *facts
+}
+
+// summaryPart is one conjunct.
+type summaryPart struct {
+	text string
+	attr attribute
+	fact *fact // nil where it says nothing about one attribute
+}
+
+func summaryOf(e *Expr) *summary {
+	s := &summary{texts: map[string]bool{}, known: factsOf("", e)}
+	if e == nil {
+		return s
 	}
-	texts := map[string]bool{}
-	conjuncts(a.c.ast.NativeRep().Expr(), func(x ast.Expr) { texts[exprText(a, x)] = true })
-	known := factsOf("", a)
-	ok := true
-	conjuncts(b.c.ast.NativeRep().Expr(), func(x ast.Expr) {
-		if texts[exprText(b, x)] {
-			return
-		}
+	conjuncts(e.c.ast.NativeRep().Expr(), func(x ast.Expr) {
+		p := summaryPart{text: exprText(e, x)}
 		one := &facts{of: map[attribute]*fact{}}
-		one.add(x, "")
-		if len(one.order) != 1 || one.never != "" {
-			ok = false
-			return
+		if one.add(x, ""); len(one.order) == 1 && one.never == "" {
+			p.attr, p.fact = one.order[0], one.of[one.order[0]]
 		}
-		attr := one.order[0]
-		ok = ok && known.of[attr].implies(one.of[attr])
+		s.parts = append(s.parts, p)
+		s.texts[p.text] = true
 	})
-	return ok
+	return s
+}
+
+// implies says whether other is surely true where s is: each conjunct of other
+// is one of s's, or follows from what s says about the same attribute.
+func (s *summary) implies(other *summary) bool {
+	for _, p := range other.parts {
+		if !s.texts[p.text] && (p.fact == nil || !s.known.of[p.attr].implies(p.fact)) {
+			return false
+		}
+	}
+	return true
 }
 
 // exprText is a part of an expression without its layout.
