@@ -319,7 +319,7 @@ func (l *lane) found(p *pipe, f *correlate.Finding, stage int) answer {
 		env := l.env(p, stGroup)
 		st := l.situations.Found(env, f)
 		l.done(p, stGroup, env)
-		return l.story(&st)
+		return max(back, l.story(&st)) // there is none where they are full
 	}
 	it := correlate.ItemOf(f.Event)
 	l.start(&p.Match, &it, f, "", "")
