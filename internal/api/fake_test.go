@@ -109,6 +109,10 @@ func (b *backend) Command(_ context.Context, verb, run string, by CommandRequest
 	return b.ask(verb + " " + run)
 }
 
+func (b *backend) Explain(_ context.Context, id string) (any, error) {
+	return map[string]string{"id": id}, b.ask("explain " + id)
+}
+
 func (b *backend) Situations(_ context.Context, q SituationQuery, yield func(any) error) error {
 	if err := b.ask(fmt.Sprintf("situations %+v", q)); err != nil {
 		return err

@@ -122,6 +122,11 @@ func (s *Server) command(verb string) http.HandlerFunc {
 	}
 }
 
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	v, err := s.backend.Explain(r.Context(), r.PathValue("id"))
+	s.answer(w, r, v, err)
+}
+
 func (s *Server) situations(w http.ResponseWriter, r *http.Request) {
 	v := r.URL.Query()
 	q := SituationQuery{State: v.Get("state"), Rule: v.Get("rule"), Follow: v.Get("follow") == "true"}

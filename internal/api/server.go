@@ -74,6 +74,8 @@ type Backend interface {
 	Run(ctx context.Context, id string) (any, error)
 	DeadLetters(ctx context.Context, yield func(any) error) error
 	Command(ctx context.Context, verb, run string, by CommandRequest) error
+	// Explain says why an event, or a run, by its id, did what it did.
+	Explain(ctx context.Context, id string) (any, error)
 	Situations(ctx context.Context, q SituationQuery, yield func(any) error) error
 	Situation(ctx context.Context, id string) (any, error)
 	// SituationCommand acknowledges or resolves one ("acknowledge", "resolve").
@@ -126,6 +128,7 @@ func New(b Backend, token string, metrics http.Handler, log *slog.Logger) (*Serv
 	s.api("GET /api/v1/deadletters/{id}", s.run)
 	s.api("POST /api/v1/deadletters/{id}/requeue", s.command("requeue"))
 	s.api("POST /api/v1/deadletters/{id}/discard", s.command("discard"))
+	s.api("GET /api/v1/explain/{id}", s.explain)
 	s.api("GET /api/v1/situations", s.situations)
 	s.api("GET /api/v1/situations/{id}", s.situation)
 	s.api("POST /api/v1/situations/{id}/acknowledge", s.situationCommand("acknowledge"))

@@ -8,6 +8,8 @@ package record
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"signalbox/event"
@@ -31,6 +33,17 @@ func (p Position) IsZero() bool { return p == Position{} }
 
 // String writes a position as seq/index, the form that the CLI takes.
 func (p Position) String() string { return fmt.Sprintf("%d/%d", p.Seq, p.Index) }
+
+// ParsePosition reads what String writes.
+func ParsePosition(s string) (Position, error) {
+	seq, index, ok := strings.Cut(s, "/")
+	n, err := strconv.ParseUint(seq, 10, 64)
+	i, err2 := strconv.ParseUint(index, 10, 32)
+	if !ok || err != nil || err2 != nil {
+		return Position{}, fmt.Errorf("%q is no position; one looks like 42/0", s)
+	}
+	return Position{Seq: n, Index: uint32(i)}, nil
+}
 
 // Subject is the part of the log that a batch belongs to.
 type Subject string
