@@ -247,8 +247,7 @@ type OpenSituation struct {
 	Last                 event.ID // the last event of what was found
 }
 
-// Open lists the situations that are not resolved, by rule, and of each rule
-// the one that was quiet longest first.
+// Open lists the situations that are not resolved.
 func (m *situations) Open() []OpenSituation {
 	out := make([]OpenSituation, 0, len(m.byID))
 	for _, rule := range slices.Sorted(maps.Keys(m.rules)) {

@@ -70,6 +70,9 @@ type Situations interface {
 	// Attach adds an event to the situation that another event opened, and
 	// starts nothing; Change.ID is "" where there is none.
 	Attach(env *Env, opener event.ID, it *Item) Story
+	// Open lists those that are not resolved, by rule, and of each rule the one
+	// that was quiet longest first.
+	Open() []OpenSituation
 	// Use resets the situations of rules that are not there any more, or mean
 	// another thing by them: signature gives what a rule's is now. It calls
 	// reset for each such rule, in order of their names, with the number.
