@@ -21,6 +21,10 @@ var (
 const inventory = `
 sites: {berlin: {region: emea, oncall: net-emea}}
 devices:
+  - {name: core-berlin-01, site: berlin, role: core, root: true}
+  - {name: acc-berlin-02, site: berlin}
+  - {name: acc-berlin-03, site: berlin}
+  - {name: acc-berlin-04, site: berlin}
   - {name: acc-berlin-01, address: 192.0.2.11, site: berlin, role: access, platform: cisco_ios, tags: [pci], rack: 12,
      interfaces: {GigabitEthernet0/24: {role: uplink, peer: core-berlin-01}}}
 `
@@ -68,8 +72,8 @@ func snippet(body string) map[string]string {
 		var b strings.Builder
 		b.WriteString("rules:\n")
 		for i, line := range strings.Split(strings.TrimSpace(body), "\n") {
-			fmt.Fprintf(&b, "  - {name: r%d, on: interface_down, do: [{log: {message: x}}]}\n", i)
-			fmt.Fprintf(&b, "  - name: w%d\n    on: interface_down\n    %s\n    do: [{log: {message: x}}]\n", i, line)
+			fmt.Fprintf(&b, "  - {name: r%d, on: interface_down, do: [{log: {message: r%d}}]}\n", i, i)
+			fmt.Fprintf(&b, "  - name: w%d\n    on: interface_down\n    %s\n    do: [{log: {message: w%d}}]\n", i, line, i)
 		}
 		files["rules/rules.yaml"] = b.String()
 	case "do":
