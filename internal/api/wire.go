@@ -74,8 +74,13 @@ type Status struct {
 	Devices   int               `json:"devices"`
 	RuleSet   string            `json:"rule_set"`
 	Reload    string            `json:"reload,omitempty"` // why the last reload was not taken
-	Sources   []SourceStatus    `json:"sources"`
-	Log       LogStatus         `json:"log"`
+	// Resets and Kept are what a reload did to the rules' state: for people, what
+	// was forgotten since it means another thing now, and the keys of each rule
+	// that go on. Only in the answer to a reload.
+	Resets  []string       `json:"resets,omitempty"`
+	Kept    map[string]int `json:"kept,omitempty"`
+	Sources []SourceStatus `json:"sources"`
+	Log     LogStatus      `json:"log"`
 }
 
 // SourceStatus is one source's state and what it counted since start.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -319,6 +321,12 @@ and it exits 1.`,
 				return a.printJSON(st)
 			}
 			a.printf("rule set %s: %d rules, %d devices\n", st.RuleSet, st.Rules, st.Devices)
+			for _, r := range st.Resets {
+				a.printf("reset: %s\n", clean(r))
+			}
+			for _, name := range slices.Sorted(maps.Keys(st.Kept)) {
+				a.printf("kept: rule %s, %d keys\n", clean(name), st.Kept[name])
+			}
 			return nil
 		},
 	}

@@ -272,9 +272,19 @@ func (b backend) Command(ctx context.Context, verb, id string, by api.CommandReq
 		ID: uuid.Must(uuid.NewV7()).String(), Verb: verb, Run: id, By: by.By, Note: by.Note}}})
 }
 
-func (b backend) Reload(context.Context) (api.Status, error) {
+func (b backend) Reload(ctx context.Context) (api.Status, error) {
+	before := b.d.rules.version()
 	if err := b.d.reload("asked by the API"); err != nil {
 		return api.Status{}, err
 	}
-	return b.Status(), nil
+	st := b.Status()
+	if st.RuleSet != before {
+		if c := b.d.decider.changed(ctx, st.RuleSet); c != nil {
+			st.Resets, st.Kept = c.resets, map[string]int{}
+			for _, k := range c.kept {
+				st.Kept[k.Rule] = k.Held
+			}
+		}
+	}
+	return st, nil
 }

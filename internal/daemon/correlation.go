@@ -1,7 +1,15 @@
 package daemon
 
 import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
 	"signalbox/internal/correlate"
+	"signalbox/internal/engine"
+	"signalbox/internal/explain"
+	"signalbox/internal/metrics"
 	"signalbox/internal/record"
 )
 
@@ -19,33 +27,10 @@ func (d *decider) countDecision(b *record.Batch, dec *record.Decision) {
 	for i := range dec.Runs {
 		if r := &dec.Runs[i]; r.Branch == "" && d.form != nil {
 			if f := d.form(r.Rule, r.RuleVersion); f != correlate.Single {
-				d.metrics.Finding(r.Rule, formName(f))
+				d.metrics.Finding(r.Rule, explain.FormName(f))
 			}
 		}
 	}
-}
-
-// formName is the key of a form in a rule.
-func formName(f correlate.Form) string {
-	switch f {
-	case correlate.Count:
-		return "count"
-	case correlate.Flap:
-		return "flap"
-	case correlate.Sequence:
-		return "sequence"
-	case correlate.All:
-		return "all"
-	case correlate.Any:
-		return "any"
-	case correlate.Unless:
-		return "unless"
-	case correlate.Silent:
-		return "silent"
-	case correlate.Threshold:
-		return "threshold"
-	}
-	return "single"
 }
 
 // form is the form of a rule.
@@ -54,4 +39,81 @@ func (s *ruleStore) form(name, version string) correlate.Form {
 		return r.Plan.Form
 	}
 	return correlate.Single
+}
+
+// ruleChange is what a new rule set did to the state of the rules.
+type ruleChange struct {
+	version string
+	resets  []string // for people
+	kept    []engine.RuleKeys
+}
+
+// switched notes that a new rule set has come into force, and tells what that
+// did to the rules' state.
+func (d *decider) switched(version string, stretches []engine.Stretch) {
+	if last := d.rules.Load(); last != nil && *last == version {
+		return
+	}
+	c := &ruleChange{version: version}
+	for _, s := range stretches {
+		c.resets = append(c.resets, s.Resets...)
+	}
+	for _, k := range d.engine.RuleKeys() {
+		if k.Held > 0 {
+			c.kept = append(c.kept, k)
+		}
+	}
+	d.change.Store(c)
+	if d.engine.Through().Less(d.logged) {
+		return // it was told before the restart
+	}
+	d.metrics.Resets(len(c.resets))
+	for _, r := range c.resets {
+		d.logger.Warn("rule state was reset", "what", r, "rule_set", version)
+	}
+	if len(c.kept) > 0 {
+		d.logger.Info("rule state kept", "keys", c.keptText(), "rule_set", version)
+	}
+}
+
+// keptText names the rules whose state goes on.
+func (c *ruleChange) keptText() string {
+	words := make([]string, 0, len(c.kept))
+	for _, k := range c.kept {
+		words = append(words, fmt.Sprintf("%s %d", k.Rule, k.Held))
+	}
+	return strings.Join(words, ", ")
+}
+
+// gaugeKeys tells the metrics, now and then, what the rules' windows hold.
+func (d *decider) gaugeKeys() {
+	now := time.Now()
+	if now.Sub(d.gauged) < time.Second {
+		return
+	}
+	d.gauged = now
+	var keys []metrics.RuleKeys
+	for _, k := range d.engine.RuleKeys() {
+		keys = append(keys, metrics.RuleKeys(k))
+	}
+	d.metrics.Keys(keys)
+}
+
+// changed waits until a rule set is in force, and says what that did; nil where
+// it takes too long.
+func (d *decider) changed(ctx context.Context, version string) *ruleChange {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	t := time.NewTicker(2 * time.Millisecond)
+	defer t.Stop()
+	for {
+		if c := d.change.Load(); c != nil && c.version == version {
+			return c
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }

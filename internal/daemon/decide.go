@@ -50,6 +50,8 @@ type decider struct {
 	decided  atomic.Pointer[record.Position]
 	backlog  atomic.Int64
 	rules    atomic.Pointer[string]
+	change   atomic.Pointer[ruleChange] // the last
+	gauged   time.Time
 }
 
 // verdict is either a stretch that was decided or a snapshot of the engine that
@@ -140,8 +142,10 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 		}
 		d.catchUp()
 		v := d.engine.RulesVersion()
+		d.switched(v, stretches)
 		d.rules.Store(&v)
-		for _, s := range stretches {
+		d.gaugeKeys()
+		for _, s := range d.cut(b, stretches) {
 			if !d.logged.Less(s.Through) {
 				continue // decided before the last stop; read again for the state
 			}
@@ -245,7 +249,7 @@ func (d *decider) gather(ctx context.Context, in <-chan verdict, s *engine.Stret
 // decided them, and the decisions are not too many.
 func merge(s *engine.Stretch, v *verdict) bool {
 	if v.snapshot != nil || v.stretch.RulesVersion != s.RulesVersion || v.stretch.From != s.Through ||
-		len(s.Records)+len(v.stretch.Records) > 2*decideRecords {
+		len(s.Records)+len(v.stretch.Records) > 2*decideRecords || size(s.Records)+size(v.stretch.Records) > 2*cutBytes {
 		return false
 	}
 	s.Through = v.stretch.Through
@@ -255,8 +259,7 @@ func merge(s *engine.Stretch, v *verdict) bool {
 	return true
 }
 
-// append writes the stretch, in more than one batch where its records are too
-// many or too large for one.
+// append writes the stretch.
 func (d *decider) append(ctx context.Context, s *engine.Stretch) error {
 	// A stop lets what was decided be written: the context is its own.
 	ctx = context.WithoutCancel(ctx)
