@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"signalbox/event"
@@ -23,24 +24,24 @@ const (
 // that are is in the log's decisions.
 type situations struct {
 	rules   map[string]*ruleSituations
-	byID    map[string]situationPlace
-	openers map[event.ID]string // events that tell of something that is down → id
+	byID    map[situationID]situationPlace
+	openers map[event.ID]situationID // events that tell of something that is down
 }
 
 // ruleSituations are those of one rule, by their key.
 type ruleSituations struct {
 	table[situationState]
-	signature string
+	rule, signature string
 }
 
 // situationPlace is where a situation is.
 type situationPlace struct {
-	rule string
-	n    uint32
+	of *ruleSituations
+	n  uint32
 }
 
 type situationState struct {
-	id           string
+	id           situationID
 	acknowledged bool
 	last         Kept // the last event of what was found
 	openers      []event.ID
@@ -50,7 +51,7 @@ type situationState struct {
 const maxOpeners = 16
 
 func newSituations() *situations {
-	return &situations{rules: map[string]*ruleSituations{}, byID: map[string]situationPlace{}, openers: map[event.ID]string{}}
+	return &situations{rules: map[string]*ruleSituations{}, byID: map[situationID]situationPlace{}, openers: map[event.ID]situationID{}}
 }
 
 // Found opens a situation, or updates the one that is not resolved.
@@ -58,8 +59,8 @@ func (m *situations) Found(env *Env, f *Finding) Story {
 	key, plan := f.Ends.Situation, env.Plan.Situation
 	rs := m.rules[env.Rule]
 	if rs == nil {
-		rs = &ruleSituations{newTable[situationState](), plan.Signature}
-		m.rules[env.Rule] = rs
+		rs = &ruleSituations{newTable[situationState](), strings.Clone(env.Rule), plan.Signature}
+		m.rules[rs.rule] = rs
 	}
 	change, branch, run := "updated", "updated", plan.Updated
 	n, s := rs.find(env, key)
@@ -72,12 +73,12 @@ func (m *situations) Found(env *Env, f *Finding) Story {
 	}
 	n, s, _ = rs.useKey(env, key, nil)
 	if change == "opened" {
-		s.state.id = situationID(env, key)
-		m.byID[s.state.id] = situationPlace{strings.Clone(env.Rule), n}
+		s.state.id = newSituationID(env, key)
+		m.byID[s.state.id] = situationPlace{rs, n}
 	}
 	s.state.last = f.Event
 	m.remember(env, &s.state, f)
-	return Story{Change: changed(env.Rule, s, change, f.Event.ID()), Run: run, Branch: branch, Finding: *f}
+	return Story{Change: changed(rs.rule, s, change, f.Event.ID()), Run: run, Branch: branch, Finding: *f}
 }
 
 // room makes room for one more situation of a rule, by its plan. One that is
@@ -89,7 +90,7 @@ func (m *situations) room(env *Env, rs *ruleSituations) bool {
 			return false
 		}
 		n := rs.oldest
-		c := m.end(env, env.Rule, rs, n, "")
+		c := m.end(env, rs, n, "")
 		c.Note = "forgotten: more situations of this rule are open than its max_keys"
 		rs.evicted++
 		env.Stories = append(env.Stories, Story{Change: c})
@@ -99,12 +100,37 @@ func (m *situations) room(env *Env, rs *ruleSituations) bool {
 
 // situationID is derived from the rule, the key and what opened it, so it is
 // the same for ever.
-func situationID(env *Env, key string) string {
+type situationID struct {
+	at   record.Position
+	hash [8]byte
+}
+
+func newSituationID(env *Env, key string) situationID {
 	h := sha256.New()
 	for _, s := range []string{env.Rule, key, dueText(env)} {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
-	return fmt.Sprintf("s%d-%d-%s", env.At.Seq, env.At.Index, hex.EncodeToString(h.Sum(nil)[:8]))
+	return situationID{env.At, [8]byte(h.Sum(nil))}
+}
+
+func (id situationID) String() string {
+	return fmt.Sprintf("s%d-%d-%s", id.at.Seq, id.at.Index, hex.EncodeToString(id.hash[:]))
+}
+
+// parseSituationID reads what String writes; ok is false for all else.
+func parseSituationID(text string) (id situationID, ok bool) {
+	part := strings.SplitN(text, "-", 3)
+	if len(part) < 3 || !strings.HasPrefix(text, "s") {
+		return id, false
+	}
+	seq, err1 := strconv.ParseUint(part[0][1:], 10, 64)
+	index, err2 := strconv.ParseUint(part[1], 10, 32)
+	hash, err3 := hex.DecodeString(part[2])
+	if err1 != nil || err2 != nil || err3 != nil || len(hash) != len(id.hash) {
+		return id, false
+	}
+	id = situationID{record.Position{Seq: seq, Index: uint32(index)}, [8]byte(hash)}
+	return id, id.String() == text
 }
 
 func dueText(env *Env) string {
@@ -127,7 +153,7 @@ func (m *situations) remember(env *Env, st *situationState, f *Finding) {
 		if eff := env.Rules.Effect(k.Event().Type); eff != DeviceDown && eff != LinkDown {
 			continue
 		}
-		if id := k.ID(); m.openers[id] == "" {
+		if id := k.ID(); m.openers[id] == (situationID{}) {
 			m.openers[id] = st.id
 			st.openers = append(st.openers, id)
 		}
@@ -137,7 +163,7 @@ func (m *situations) remember(env *Env, st *situationState, f *Finding) {
 // changed is a step in the life of a situation.
 func changed(rule string, s *slot[situationState], what string, ev event.ID) record.SituationChange {
 	st := &s.state
-	c := record.SituationChange{ID: st.id, Rule: rule, Key: KeyText(s.key), Change: what, State: stateOpen, Event: ev}
+	c := record.SituationChange{ID: st.id.String(), Rule: rule, Key: KeyText(s.key), Change: what, State: stateOpen, Event: ev}
 	if st.acknowledged {
 		c.State = stateAcknowledged
 	}
@@ -145,9 +171,9 @@ func changed(rule string, s *slot[situationState], what string, ev event.ID) rec
 }
 
 // end resolves a situation and forgets it.
-func (m *situations) end(env *Env, rule string, rs *ruleSituations, n uint32, ev event.ID) record.SituationChange {
+func (m *situations) end(env *Env, rs *ruleSituations, n uint32, ev event.ID) record.SituationChange {
 	s := rs.at(n)
-	c := changed(rule, s, "resolved", ev)
+	c := changed(rs.rule, s, "resolved", ev)
 	c.State = stateResolved
 	delete(m.byID, s.state.id)
 	for _, id := range s.state.openers {
@@ -167,7 +193,7 @@ func (m *situations) Resolve(env *Env, in *Input, it *Item) Story {
 	if s == nil {
 		return Story{}
 	}
-	c := m.end(env, env.Rule, rs, n, it.Event().ID)
+	c := m.end(env, rs, n, it.Event().ID)
 	return m.resolved(c, env.Plan.Situation, in.SituationKey, it.Keep())
 }
 
@@ -182,11 +208,12 @@ func (m *situations) resolved(c record.SituationChange, plan *Situation, key str
 // same.
 func (m *situations) Command(env *Env, verb, id, by, note string) Story {
 	refuse := func(why string) Story { return Story{Change: record.SituationChange{By: by, Note: why}} }
-	at, ok := m.byID[id]
-	if !ok {
+	name, ok := parseSituationID(id)
+	at := m.byID[name]
+	if !ok || at.of == nil {
 		return refuse("there is no situation " + id + " that is not resolved")
 	}
-	rs := m.rules[at.rule]
+	rs := at.of
 	s := rs.at(at.n)
 	switch verb {
 	case "acknowledge":
@@ -194,15 +221,15 @@ func (m *situations) Command(env *Env, verb, id, by, note string) Story {
 			return refuse("situation " + id + " is acknowledged already")
 		}
 		s.state.acknowledged = true
-		c := changed(at.rule, s, "acknowledged", "")
+		c := changed(rs.rule, s, "acknowledged", "")
 		c.By, c.Note = by, note
 		return Story{Change: c}
 	case "resolve":
 		key, last := s.key, s.state.last
-		c := m.end(env, at.rule, rs, at.n, "")
+		c := m.end(env, rs, at.n, "")
 		c.By, c.Note = by, note
 		var plan *Situation
-		if p := env.Rules.Plan(at.rule); p != nil {
+		if p := env.Rules.Plan(rs.rule); p != nil {
 			plan = p.Situation
 		}
 		return m.resolved(c, plan, key, last)
@@ -216,8 +243,8 @@ func (m *situations) Attach(env *Env, opener event.ID, it *Item) Story {
 	if !ok {
 		return Story{}
 	}
-	s := m.rules[at.rule].at(at.n)
-	return Story{Change: changed(at.rule, s, "updated", it.Event().ID)}
+	s := at.of.at(at.n)
+	return Story{Change: changed(at.of.rule, s, "updated", it.Event().ID)}
 }
 
 // Use resets the situations of rules that mean another thing by them now.
@@ -287,7 +314,7 @@ func (m *situations) Save(w *StateWriter) {
 		w.String(rule)
 		w.String(rs.signature)
 		rs.save(w, func(w *StateWriter, st *situationState) {
-			w.String(st.id)
+			w.String(st.id.String())
 			w.Bool(st.acknowledged)
 			w.Kept(st.last)
 			w.Uint(uint64(len(st.openers)))
@@ -302,17 +329,21 @@ func (m *situations) Save(w *StateWriter) {
 func (m *situations) Load(r *StateReader) {
 	for n := r.Uint(); n > 0 && r.err == nil; n-- {
 		rule := r.String()
-		rs := &ruleSituations{newTable[situationState](), r.String()}
+		rs := &ruleSituations{newTable[situationState](), rule, r.String()}
 		m.rules[rule] = rs
 		rs.load(r, func(r *StateReader, st *situationState) {
-			st.id, st.acknowledged, st.last = r.String(), r.Bool(), r.Kept()
+			var ok bool
+			if st.id, ok = parseSituationID(r.String()); !ok {
+				r.fail()
+			}
+			st.acknowledged, st.last = r.Bool(), r.Kept()
 			for k := r.Uint(); k > 0 && r.err == nil; k-- {
 				st.openers = append(st.openers, event.ID(r.String()))
 			}
 		})
 		for n := rs.oldest; n != 0; n = rs.at(n).next {
 			st := &rs.at(n).state
-			m.byID[st.id] = situationPlace{rule, n}
+			m.byID[st.id] = situationPlace{rs, n}
 			for _, id := range st.openers {
 				m.openers[id] = st.id
 			}
