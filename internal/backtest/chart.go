@@ -251,7 +251,7 @@ func (c *chart) ticks(b *bars, step float64) {
 // nice is the next number that reads well on an axis.
 func nice(n uint32) uint32 {
 	for f := uint32(1); f <= 1_000_000_000; f *= 10 {
-		for _, m := range []uint32{1, 2, 4, 6, 8} {
+		for _, m := range []uint32{1, 2, 3, 4, 5, 6, 8} {
 			if m*f >= n {
 				return m * f
 			}

@@ -12,6 +12,10 @@ import (
 //go:embed report.html.tmpl
 var pageSource string
 
+// shown is how many devices of a difference are seen before somebody asks for
+// the rest.
+const shown = 5
+
 // page is made once: a mistake in it is one in this binary.
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"n":      Number,
@@ -31,7 +35,9 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.1f", 100*float64(part)/float64(whole))
 	},
-	"more": func(total, shown int) int { return total - shown },
+	"more": func(total, listed int) int { return total - listed },
+	"head": func(d []DeviceSample) []DeviceSample { return d[:min(len(d), shown)] },
+	"tail": func(d []DeviceSample) []DeviceSample { return d[min(len(d), shown):] },
 }).Parse(pageSource))
 
 // view is what the page is made of.

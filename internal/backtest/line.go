@@ -19,8 +19,11 @@ func (f *File) parse(line []byte) error {
 	trimmed := bytes.TrimSpace(line)
 	if trimmed[0] == '"' { // a message with line breaks in it, as a JSON string
 		var text string
-		if json.Unmarshal(trimmed, &text) == nil && text != "" {
-			line, trimmed = []byte(text), []byte(text)
+		if json.Unmarshal(trimmed, &text) == nil {
+			line, trimmed = []byte(text), bytes.TrimSpace([]byte(text))
+		}
+		if len(trimmed) == 0 {
+			return nil
 		}
 	}
 	switch f.sniff(line) {

@@ -49,6 +49,9 @@ func message(ev *event.Event) string {
 		}
 		text = b.Bytes()
 	}
+	if end := bytes.IndexByte(text, '>'); text[0] == '<' && end > 1 && end < 5 {
+		text = text[end+1:] // syslog's priority
+	}
 	line := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
