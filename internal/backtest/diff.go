@@ -129,7 +129,7 @@ func (f *differ) only(st *started, fewer bool) {
 			x = &deviceRuns{}
 			if f.samples < maxSamples {
 				f.samples++
-				x.first = f.t.sample(st)
+				x.first = f.t.sampleOf(st, name)
 			}
 			d.devices[strings.Clone(name)] = x
 		}

@@ -3,6 +3,7 @@ package backtest
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,18 +14,35 @@ import (
 // maxText bounds what a report shows of a message, in bytes.
 const maxText = 240
 
-// sample is what a report tells of a run. It keeps nothing of the batch.
-func (t *Backtest) sample(st *started) *Sample {
-	s := &Sample{Time: st.at.UTC(), Position: t.position(st.d.At).String(), Timer: !st.d.Due.IsZero(),
-		Branch: strings.Clone(st.run.Branch), Key: strings.Clone(correlateKey(st.run.Key)), Events: max(1, st.run.Total)}
-	ev := st.d.Event
-	if n := len(st.run.Events); n > 0 {
-		s.Events = max(s.Events, uint32(n))
-		// The event at the position has its raw bytes, those of a finding do not.
-		if last := st.run.Events[n-1]; ev == nil || ev.ID != last.ID {
-			ev = last
+// sampleOf is sample, with the event of one device where the run has several.
+func (t *Backtest) sampleOf(st *started, device string) *Sample {
+	if len(st.run.Events) > 1 {
+		for _, ev := range slices.Backward(st.run.Events) {
+			if ev.Device == device {
+				return t.about(st, ev)
+			}
 		}
 	}
+	return t.sample(st)
+}
+
+// sample is what a report tells of a run: of the event that set it off.
+func (t *Backtest) sample(st *started) *Sample {
+	ev := st.d.Event
+	if n := len(st.run.Events); n > 0 {
+		// The decision's event, where it is one of them: it may have its raw
+		// bytes, which those of a finding have not.
+		if ev == nil || !slices.ContainsFunc(st.run.Events, func(e *event.Event) bool { return e.ID == ev.ID }) {
+			ev = st.run.Events[n-1]
+		}
+	}
+	return t.about(st, ev)
+}
+
+// about makes a sample that keeps nothing of the batch.
+func (t *Backtest) about(st *started, ev *event.Event) *Sample {
+	s := &Sample{Time: st.at.UTC(), Position: t.position(st.d.At).String(), Timer: !st.d.Due.IsZero(),
+		Branch: strings.Clone(st.run.Branch), Key: strings.Clone(correlateKey(st.run.Key)), Events: max(1, st.run.Total, uint32(len(st.run.Events)))}
 	if ev == nil {
 		s.Device = strings.Clone(st.run.Device)
 		return s

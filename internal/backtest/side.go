@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -162,8 +163,9 @@ func (s *side) decision(b *record.Batch, d *record.Decision) {
 	for i := range d.Notes {
 		s.note(&d.Notes[i])
 	}
+	attached := slices.ContainsFunc(d.Notes, func(n record.RuleNote) bool { return n.Outcome == "upstream" })
 	for i := range d.Situations {
-		s.situation(&d.Situations[i])
+		s.situation(&d.Situations[i], attached)
 	}
 }
 
@@ -281,14 +283,16 @@ func (s *side) note(n *record.RuleNote) {
 	}
 }
 
-func (s *side) situation(c *record.SituationChange) {
+// situation counts a change. attached says that it is an event that was
+// suppressed and belongs to its cause, and no finding.
+func (s *side) situation(c *record.SituationChange, attached bool) {
 	switch c.Change {
 	case "opened":
 		s.situations.Opened++
 	case "updated":
 		s.situations.Updated++
-		if x := s.rule(c.Rule); c.Run == "" && !x.grouped {
-			x.Findings++ // attached: it starts no run
+		if x := s.rule(c.Rule); c.Run == "" && !x.grouped && !attached {
+			x.Findings++ // it starts no run
 		}
 	case "resolved":
 		s.situations.Resolved++

@@ -171,26 +171,26 @@ func (t *texter) rules(x *Result) {
 // notes are what the columns of a table do not say.
 func (r *RuleResult) notes() []string {
 	var out []string
-	add := func(n uint64, format string, args ...any) {
+	add := func(n uint64, what, format string, args ...any) {
 		if n > 0 {
-			out = append(out, fmt.Sprintf(format, append([]any{Number(n)}, args...)...))
+			out = append(out, fmt.Sprintf(format, append([]any{plural(n, what)}, args...)...))
 		}
 	}
 	if r.Mode != "" && r.Mode != "active" {
 		out = append(out, "mode "+r.Mode)
 	}
-	add(r.Shadow, "%s would have run, but for its mode")
-	add(r.Updated, "%s of the runs update a situation")
-	add(r.Resolved, "%s of the runs resolve one")
-	add(r.Joined, "%s events counted towards a finding")
-	add(r.Absorbed, "%s held events were part of another rule's finding")
-	add(r.Released, "%s held events were released")
-	add(r.Dampened, "%s dampened")
-	add(r.Upstream, "%s behind a device or link that was down")
-	add(r.Loop, "%s stopped as a loop")
-	add(r.Late, "%s came too late")
-	add(r.Full, "%s not taken: too many keys")
-	add(r.Errors, "%s times the condition had no answer; the first: %s", r.Error)
+	add(r.Shadow, "run", "%s but for its mode")
+	add(r.Updated, "run", "%s for a situation that was open")
+	add(r.Resolved, "run", "%s for one that was resolved")
+	add(r.Joined, "event", "%s counted towards a finding")
+	add(r.Absorbed, "event", "%s left to what another rule found")
+	add(r.Released, "held event", "%s released")
+	add(r.Dampened, "event", "%s dampened")
+	add(r.Upstream, "event", "%s behind a device or link that was down")
+	add(r.Loop, "event", "%s stopped as a loop")
+	add(r.Late, "event", "%s came too late")
+	add(r.Full, "event", "%s not taken: too many keys")
+	add(r.Errors, "event", "%s for which the condition had no answer; the first: %s", r.Error)
 	return out
 }
 

@@ -96,7 +96,8 @@ func (a *app) backtest(cmd *cobra.Command, f *backtestFlags) error {
 		return &usageError{err}
 	}
 	made := backtest.Made{Version: cmd.Root().Version, Command: commandLine(cmd), Log: src.name(), Config: trial.Config.Path}
-	report, err := a.try(ctx, f, o, src, remapper(f, trial, loaded), begin, &made)
+	r := &backtestRun{src: src, again: remapper(f, trial, loaded), begin: begin, end: end, made: made, show: f.progress}
+	report, err := a.try(ctx, o, r)
 	if err != nil {
 		return err
 	}
@@ -160,29 +161,49 @@ func remapper(f *backtestFlags, trial *daemon.Trial, loaded *daemon.Loaded) *bac
 	return &backtest.Remapper{Normalizer: loaded.Normalizer, Sources: trial.Sources()}
 }
 
-// try takes the batches of src through a trial.
-func (a *app) try(ctx context.Context, f *backtestFlags, o backtest.Options, src batches, again *backtest.Remapper, begin time.Time, made *backtest.Made) (*backtest.Report, error) {
-	t := backtest.New(o)
+// backtestRun is what a trial is run with.
+type backtestRun struct {
+	src        batches
+	again      *backtest.Remapper // nil: events stay as they are
+	begin, end time.Time          // of what there is
+	made       backtest.Made
+	show       bool
+}
+
+// from is where reading begins: so long before --since that the windows are as
+// they would have been, as far as the log goes back.
+func (r *backtestRun) from(o *backtest.Options) time.Time {
+	if o.Since.IsZero() {
+		return r.begin
+	}
 	reach := o.Rules.Reach()
 	if o.Against != nil {
 		reach = max(reach, o.Against.Reach())
 	}
-	from := time.Time{}
-	if !o.Since.IsZero() {
-		from = o.Since.Add(-reach)
+	from := o.Since.Add(-reach)
+	if r.begin.IsZero() || !from.Before(r.begin) {
+		return from
 	}
-	if !begin.IsZero() && from.Before(begin) {
-		if o.Since.After(begin) {
-			made.Notes = append(made.Notes, "the log begins at "+begin.UTC().Format(time.RFC3339)+": windows that began before are not known")
-		} else if !o.Since.IsZero() {
-			made.Notes = append(made.Notes, "the log begins at "+begin.UTC().Format(time.RFC3339)+", after --since")
-		}
-		from = begin
+	begins := "the log begins at " + r.begin.UTC().Format(time.RFC3339)
+	if o.Since.After(r.begin) {
+		r.made.Notes = append(r.made.Notes, begins+": windows that began before are not known")
+	} else {
+		r.made.Notes = append(r.made.Notes, begins+", after --since")
 	}
-	show := a.progress(f.progress, from, o.Until)
-	err := src.read(ctx, from, o.Until, func(b *record.Batch) error {
-		if again != nil {
-			b = again.Batch(b)
+	return r.begin
+}
+
+// try takes the batches through a trial.
+func (a *app) try(ctx context.Context, o backtest.Options, r *backtestRun) (*backtest.Report, error) {
+	t := backtest.New(o)
+	from, end := r.from(&o), o.Until
+	if end.IsZero() {
+		end = r.end
+	}
+	show := a.progress(r.show, from, end)
+	err := r.src.read(ctx, from, o.Until, func(b *record.Batch) error {
+		if r.again != nil {
+			b = r.again.Batch(b)
 		}
 		if err := t.Take(b); err != nil {
 			return err
@@ -201,11 +222,11 @@ func (a *app) try(ctx context.Context, f *backtestFlags, o backtest.Options, src
 	if err != nil {
 		return nil, err
 	}
-	made.WarmUp, made.Notes = report.Made.WarmUp, append(made.Notes, src.notes()...)
-	if again != nil {
-		made.Remap = &again.Counts
+	r.made.WarmUp, r.made.Notes = report.Made.WarmUp, append(r.made.Notes, r.src.notes()...)
+	if r.again != nil {
+		r.made.Remap = &r.again.Counts
 	}
-	report.Made = *made
+	report.Made = r.made
 	return report, nil
 }
 
