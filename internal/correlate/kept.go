@@ -40,6 +40,9 @@ func keep(ev *event.Event, number uint64, buf []byte) (Kept, []byte) {
 // None says whether there is no event.
 func (k Kept) None() bool { return k.code == "" }
 
+// Size is how many bytes it takes.
+func (k Kept) Size() int { return len(k.code) }
+
 // Number counts the events of a lane: a later one has a larger number.
 func (k Kept) Number() uint64 {
 	if k.None() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,10 @@ const (
 	quiet = time.Second
 	// snapshotEvery bounds what has to be read again after a crash.
 	snapshotEvery = 5 * time.Minute
+	// decideBytes is how large a batch of decisions may become by gathering.
+	decideBytes = 4 << 20
+	// keysEvery is how often the keys of rules are counted.
+	keysEvery = 5 * time.Second
 )
 
 // decider feeds the log to the engine and writes down what it decides. There
@@ -44,12 +49,18 @@ type decider struct {
 	form func(rule, version string) correlate.Form
 
 	logged record.Position // the last decision in the log at start
+	// ahead are the decisions that the log has already about what follows
+	// logged: time decided too much for one batch, and the stop came in between.
+	ahead  int
+	ticker ticker
 	// caughtUp is closed when the engine has come to where it was before the
 	// start: from then on the rule sets of all that was decided are loaded.
 	caughtUp chan struct{}
 	decided  atomic.Pointer[record.Position]
 	backlog  atomic.Int64
 	rules    atomic.Pointer[string]
+	resets   atomic.Pointer[[]string]   // of the rule change that reset something last
+	counted  time.Time                  // when the keys of rules were told last; of the reader
 	change   atomic.Pointer[ruleChange] // the last
 	gauged   time.Time
 }
@@ -62,13 +73,16 @@ type verdict struct {
 }
 
 func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
-	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{})}
+	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{}), ticker: newTicker()}
 	last, err := l.Last(context.Background(), record.Decisions)
 	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 		return nil, fmt.Errorf("the last decision: %w", err)
 	}
 	if err == nil {
 		d.logged = last.Through
+		if d.ahead, err = countAhead(l, last); err != nil {
+			return nil, err
+		}
 	}
 	_, problems := state.load("engine", func(data []byte) error {
 		e := engine.New(load)
@@ -114,11 +128,12 @@ func (d *decider) Run(ctx context.Context) error {
 		return d.read(ctx, verdicts)
 	})
 	g.Go(func() error { return d.write(ctx, verdicts) })
+	g.Go(func() error { return d.ticker.run(ctx, d.tick) })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	if err == nil && d.Decided() == d.engine.Through() {
+	if err == nil && d.Decided() == d.engine.Through() && d.ahead == 0 {
 		err = d.state.save("engine", d.engine.Snapshot())
 	}
 	return err
@@ -131,6 +146,7 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 	if counted := d.books.from(); counted.Less(from) {
 		from = counted
 	}
+	d.ticker.next(d.engine.NextTimer())
 	return d.log.Read(ctx, from, nil, func(b *record.Batch) error {
 		d.books.count(b)
 		if b.Subject != record.Events {
@@ -163,6 +179,90 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 		return nil
 	})
 }
+
+// news says whether a stretch is not in the log yet, and takes off what is.
+func (d *decider) news(s *engine.Stretch) bool {
+	if s.Through.Less(d.logged) || s.Through == d.logged && s.From != s.Through {
+		return false
+	}
+	n := min(d.ahead, len(s.Records))
+	d.ahead -= n
+	s.Records = s.Records[n:]
+	return s.From != s.Through || len(s.Records) > 0
+}
+
+// countAhead counts the decisions of the batches at the end of the log whose
+// stretch is empty: they are the beginning of what is decided next.
+func countAhead(l *eventlog.Log, last *record.Batch) (n int, err error) {
+	if last.From != last.Through {
+		return 0, nil
+	}
+	err = l.ReadBackwards(context.Background(), 0, []record.Subject{record.Decisions}, func(b *record.Batch) error {
+		if b.From != b.Through {
+			return eventlog.ErrStop
+		}
+		n += len(b.Records)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("the last decisions: %w", err)
+	}
+	return n, nil
+}
+
+// tellResets says what rules have forgotten because they changed.
+func (d *decider) tellResets(s *engine.Stretch) {
+	if len(s.Resets) == 0 || !d.logged.Less(s.Through) {
+		return
+	}
+	for _, r := range s.Resets {
+		d.logger.Warn("a rule change reset what was remembered", "what", r)
+	}
+	d.metrics.Resets(len(s.Resets))
+	told := slices.Clone(s.Resets)
+	d.resets.Store(&told)
+}
+
+// countKeys tells the metrics, now and then, how many keys the rules hold.
+func (d *decider) countKeys() {
+	if time.Since(d.counted) < keysEvery {
+		return
+	}
+	d.counted = time.Now()
+	held := d.engine.RuleKeys()
+	keys := make([]metrics.RuleKeys, len(held))
+	for i, k := range held {
+		keys[i] = metrics.RuleKeys(k)
+	}
+	d.metrics.Keys(keys)
+}
+
+// tick writes into the log that time has come.
+func (d *decider) tick(ctx context.Context) (record.Position, error) {
+	type answer struct {
+		at  record.Position
+		err error
+	}
+	done := make(chan answer, 1)
+	err := d.log.Append(ctx, record.Events, []record.Record{{Kind: record.KindTick}}, func(at []record.Position, err error) {
+		if err != nil || len(at) == 0 {
+			done <- answer{err: errors.Join(err, errNoPosition)}
+			return
+		}
+		done <- answer{at: at[0]}
+	})
+	if err != nil {
+		return record.Position{}, err
+	}
+	select {
+	case a := <-done:
+		return a.at, a.err
+	case <-ctx.Done():
+		return record.Position{}, ctx.Err()
+	}
+}
+
+var errNoPosition = errors.New("the log gave no position")
 
 func send[T any](ctx context.Context, c chan<- T, v T) error {
 	select {

@@ -9,6 +9,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"signalbox/event"
@@ -88,13 +89,17 @@ type Match struct {
 }
 
 // Stretch is what was decided about a stretch of log.events: all events after
-// From up to and including Through.
+// From up to and including Through. Where From and Through are the same it is
+// the beginning of what was decided about what follows, which was too much for
+// one: many timers may fire at one record.
 type Stretch struct {
 	From, Through record.Position
 	RulesVersion  string
 	Events        uint64
 	Unmatched     uint64
 	Records       []record.Record
+	// Size is about how many bytes Records take in the log.
+	Size int
 	// Resets tells, for people, what was forgotten because rules that came
 	// into force in this stretch mean another thing than before.
 	Resets []string
@@ -191,9 +196,18 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 	for i := range b.Records {
 		at := b.At(i)
 		r := &b.Records[i]
-		fired := e.fire(&cur, at)
+		fired := e.fire(at)
+		for e.live.size > maxStretch {
+			out = e.cut(out, &cur, at)
+		}
+		e.live.collect(&cur)
 		if r.Kind != record.KindRules {
 			e.record(&cur, at, r)
+			if cur.Size > maxStretch && i+1 < len(b.Records) {
+				cur.Through = at
+				out = append(out, cur)
+				cur = Stretch{From: at, RulesVersion: cur.RulesVersion}
+			}
 			continue
 		}
 		switched, err := e.rulesPart(r.Rules)
@@ -226,24 +240,74 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 	return append(out, cur), nil
 }
 
-// fire lets the timers act that are due by the time of a record, and says
-// whether they decided anything.
-func (e *Engine) fire(s *Stretch, at record.Position) bool {
+// maxStretch is how many bytes of decisions make a stretch long enough.
+const maxStretch = 1 << 20
+
+// cut ends the stretch before a record at which time decides more than one can
+// hold, and puts a part of that into one of its own.
+func (e *Engine) cut(out []Stretch, cur *Stretch, at record.Position) []Stretch {
+	before := e.through
+	if at.Index > 0 {
+		before = record.Position{Seq: at.Seq, Index: at.Index - 1}
+	}
+	if cur.From.Less(before) {
+		cur.Through = before
+		out = append(out, *cur)
+		*cur = Stretch{From: before, RulesVersion: cur.RulesVersion}
+	}
 	l := e.live
-	l.at = at
-	l.fire(e.now.UnixNano())
-	return l.collect(s)
+	part := Stretch{From: before, Through: before, RulesVersion: cur.RulesVersion}
+	n := 0
+	for n < len(l.extra) && part.Size <= maxStretch {
+		part.Size += sizeOf(l.extra[n].Decision)
+		n++
+	}
+	part.Records = slices.Clone(l.extra[:n])
+	l.size -= part.Size
+	l.extra = append(l.extra[:0], l.extra[n:]...)
+	return append(out, part)
 }
 
+// fire lets the timers act that are due by the time of a record, and says
+// whether they decided anything.
+func (e *Engine) fire(at record.Position) bool {
+	l := e.live
+	l.at, l.size = at, 0
+	l.fire(e.now.UnixNano())
+	for i := range l.extra {
+		l.size += sizeOf(l.extra[i].Decision)
+	}
+	return len(l.extra) > 0
+}
+
+// sizeOf is about how many bytes a decision takes in the log.
+func sizeOf(d *record.Decision) int {
+	n := 128 + 96*len(d.Notes) + 128*len(d.Situations)
+	if d.Event != nil {
+		n += sizeOfEvent(d.Event)
+	}
+	for i := range d.Runs {
+		n += 128
+		for _, ev := range d.Runs[i].Events {
+			n += sizeOfEvent(ev)
+		}
+	}
+	return n
+}
+
+func sizeOfEvent(ev *event.Event) int { return 256 + len(ev.Data) + len(ev.Raw) }
+
 // collect moves what time decided into the stretch.
-func (l *lane) collect(s *Stretch) bool {
+func (l *lane) collect(s *Stretch) {
 	if len(l.extra) == 0 {
-		return false
+		return
+	}
+	for i := range l.extra {
+		s.Size += sizeOf(l.extra[i].Decision)
 	}
 	s.Records = append(s.Records, l.extra...)
 	clear(l.extra)
 	l.extra = l.extra[:0]
-	return true
 }
 
 func (e *Engine) record(s *Stretch, at record.Position, r *record.Record) {
@@ -263,6 +327,7 @@ func (e *Engine) record(s *Stretch, at record.Position, r *record.Record) {
 		own := e.live.newDecision()
 		*own = *d
 		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: own})
+		s.Size += sizeOf(own)
 		e.live.collect(s)
 	case record.KindCommand:
 		e.command(s, at, r.Command)
@@ -291,6 +356,7 @@ func (e *Engine) event(d *record.Decision, ev *event.Event) {
 func (e *Engine) command(s *Stretch, at record.Position, c *record.Command) {
 	d := &record.Decision{At: at, Verdict: record.Decided, Command: c}
 	own := record.Record{Kind: record.KindDecision, Decision: d}
+	s.Size += sizeOf(d)
 	switch {
 	case c.Verb == "replay" && c.Event != nil:
 		d.Command, d.Replay, d.DryRun = nil, true, c.DryRun

@@ -49,6 +49,7 @@ type work struct {
 	main       *record.Decision
 	mainNumber uint64
 	extra      []record.Record
+	size       int    // of extra, in bytes of the log
 	extraOf    uint64 // number of the event that the last of extra is about; 0: any
 	slab       []record.Decision
 }

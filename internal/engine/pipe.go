@@ -364,11 +364,7 @@ func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch,
 	plain := m.Plan == nil || m.Plan.Form == correlate.Single && m.Plan.Group == nil
 	if f != nil && !(plain && branch == "") {
 		rs.Key, rs.Total = correlate.KeyText(f.Key), uint32(f.Total)
-		rs.Events = make([]*event.Event, len(f.Events))
-		for i, k := range f.Events {
-			rs.Events[i] = k.Event()
-		}
-		rs.As = slices.Clone(f.As)
+		rs.Events, rs.As = eventsOf(f)
 		rs.Run = run.ID(m.Rule, m.Version, l.at, f.Key, l.dueText(d), string(d.Event.ID), branch)
 	} else if d.Due.IsZero() {
 		rs.Run = run.ID(m.Rule, m.Version, l.at)
@@ -384,6 +380,40 @@ func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch,
 	rs.Partition = run.Partition(rs.Device)
 	d.Runs = append(d.Runs, rs)
 	return rs.Run
+}
+
+// maxCarried bounds the bytes of the events that a run carries.
+const maxCarried = 1 << 20
+
+// eventsOf decodes the events of a finding with their names. Of so large ones
+// that they would not fit, as many of the oldest and the newest as do.
+func eventsOf(f *correlate.Finding) (events []*event.Event, as []string) {
+	head, tail, left := 0, len(f.Events), maxCarried
+	for head < tail {
+		n := f.Events[tail-1].Size()
+		if (len(f.Events) - tail) > head { // the ends take turns, the newest first
+			n = f.Events[head].Size()
+		}
+		if left -= n; left < 0 {
+			break
+		}
+		if (len(f.Events) - tail) > head {
+			head++
+		} else {
+			tail--
+		}
+	}
+	events = make([]*event.Event, 0, head+len(f.Events)-tail)
+	for i, k := range f.Events {
+		if i >= head && i < tail {
+			continue
+		}
+		events = append(events, k.Event())
+		if len(f.As) > 0 {
+			as = append(as, f.As[i])
+		}
+	}
+	return events, as
 }
 
 func shadowKey(f *correlate.Finding) string {

@@ -15,10 +15,11 @@ import (
 // before is still the last of its subject and ended where b begins. It fills
 // in b's Subject, Writer, Number and Prev. When the answer of the log is lost
 // it finds out what became of the batch, for as long as that takes (or ctx
-// lasts). ErrConflict means that another engine has written: the caller is no
+// lasts). A batch whose stretch is empty is the beginning of what is decided
+// about what follows. ErrConflict means that another engine has written: the caller is no
 // longer the active one. The position is that of b's first record.
 func (l *Log) AppendDecisions(ctx context.Context, b *record.Batch) (record.Position, error) {
-	if !b.From.Less(b.Through) {
+	if b.Through.Less(b.From) || b.From == b.Through && len(b.Records) == 0 {
 		return record.Position{}, fmt.Errorf("decisions of the empty stretch %s to %s", b.From, b.Through)
 	}
 	l.decisions.Lock()

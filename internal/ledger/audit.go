@@ -109,7 +109,7 @@ func (a *Audit) stretch(b *record.Batch) {
 		// What time decided stands beside what its record is about: several may
 		// have been due, and a record that only brings time has no other.
 		timed := !d.Due.IsZero()
-		if inOrder := last.Less(d.At) || last == d.At && d.At != b.From && (timed || !own); !inOrder || b.Through.Less(d.At) {
+		if inOrder := last.Less(d.At) || last == d.At && d.At != b.From && (timed || !own); !inOrder || b.Through.Less(d.At) && !(timed && b.From == b.Through) {
 			a.problem("decision %s is about %s, outside its stretch or decided before", b.At(i), d.At)
 		}
 		own = !timed || own && last == d.At

@@ -70,8 +70,7 @@ func (w *Worker) Recover(b *record.Batch) error {
 	}
 	switch b.Subject {
 	case record.Decisions:
-		if b.Seq <= w.frontier.Seq || b.Seq <= w.recovery.through.Seq ||
-			!b.Through.IsZero() && !w.through.Less(b.Through) {
+		if b.Seq <= w.frontier.Seq || b.Seq <= w.recovery.through.Seq || !w.isNew(b) {
 			return nil
 		}
 		for i := range b.Records {

@@ -250,7 +250,7 @@ func (w *Worker) Apply(b *record.Batch) error {
 		return nil
 	}
 	w.mu.Lock()
-	seen := b.Seq <= w.frontier.Seq || !b.Through.IsZero() && !w.through.Less(b.Through)
+	seen := b.Seq <= w.frontier.Seq || !w.isNew(b)
 	live := w.live
 	w.mu.Unlock()
 	if !live {
@@ -279,6 +279,12 @@ func (w *Worker) Apply(b *record.Batch) error {
 	}
 	w.mu.Unlock()
 	return nil
+}
+
+// isNew says whether a batch decides what none before it did. One whose stretch
+// is empty is the beginning of what is decided about what follows.
+func (w *Worker) isNew(b *record.Batch) bool {
+	return b.Through.IsZero() || w.through.Less(b.Through) || b.From == b.Through
 }
 
 // decision takes one decision.
