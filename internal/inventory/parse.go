@@ -172,6 +172,10 @@ func (p *parser) eachNamed(n *yaml.Node, what string, fn func(at *yaml.Node, nam
 		}
 	case yaml.MappingNode:
 		p.eachPair(n, func(key, value *yaml.Node) {
+			if strings.TrimSpace(key.Value) == "" {
+				p.errorf(key, "write the "+what+"'s name before the colon", "this %s has no name", what)
+				return
+			}
 			if isNull(value) {
 				value = nil
 			} else if value.Kind != yaml.MappingNode {

@@ -64,8 +64,12 @@ func (e *Expr) reads(names []string) bool {
 	if len(names) == 0 || e.c == nil {
 		return false
 	}
+	return namesAny(e.c.ast.NativeRep().Expr(), names)
+}
+
+func namesAny(e ast.Expr, names []string) bool {
 	found := false
-	ast.PreOrderVisit(e.c.ast.NativeRep().Expr(), ast.NewExprVisitor(func(x ast.Expr) {
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(x ast.Expr) {
 		found = found || x.Kind() == ast.IdentKind && contains(names, x.AsIdent())
 	}))
 	return found

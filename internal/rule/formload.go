@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"go.yaml.in/yaml/v4"
 
 	"signalbox/internal/correlate"
@@ -298,9 +300,35 @@ func (p *planLoad) partRole(i int, part partLoad) role {
 			x.own = p.condition("when", part.when, at)
 		}
 		x.bound = x.own != nil && x.own.reads(others)
+		x.free = p.free(x.own, others, at)
 	}
 	p.plan.Parts = append(p.plan.Parts, correlate.Part{As: part.as, Bound: x.bound})
 	return x
+}
+
+// free compiles the conjuncts of a bound condition that read no other part, so
+// that most events need not be tried beside others. It is never stricter than
+// the whole; nil says nothing.
+func (p *planLoad) free(e *Expr, others []string, at place) *Expr {
+	if e == nil || !e.reads(others) {
+		return nil
+	}
+	var texts []string
+	conjuncts(e.c.ast.NativeRep().Expr(), func(x ast.Expr) {
+		if s, err := cel.ExprToString(x, e.c.ast.NativeRep().SourceInfo()); err == nil && !namesAny(x, others) {
+			texts = append(texts, "("+s+")")
+		}
+	})
+	env := p.env(nil, at)
+	if len(texts) == 0 || env == nil {
+		return nil
+	}
+	text := strings.Join(texts, " && ")
+	c, issues := env.compile(text)
+	if len(issues) > 0 {
+		return nil // it is only a short cut
+	}
+	return &Expr{Text: text, Pos: e.Pos, c: c}
 }
 
 // readsLater says where a condition names a part that it cannot see, in better
@@ -337,6 +365,7 @@ func (p *planLoad) followRole() role {
 	at := place{on: joined(p.follow), named: []namedEvent{{trigger, joined(p.trigger)}}}
 	x.own = p.condition("when", when, at)
 	x.bound = x.own != nil && x.own.reads([]string{trigger})
+	x.free = p.free(x.own, []string{trigger}, at)
 	p.plan.Parts[1].Bound = x.bound
 	return x
 }

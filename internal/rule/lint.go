@@ -276,4 +276,10 @@ func (l *loader) lintPlan(set *Set, r *Rule, inv *inventory.Inventory) {
 		l.lintUnless(r)
 	}
 	l.lintDedup(r)
+	for _, x := range r.pattern.roles {
+		if x.part == correlate.PartResolve && x.own == nil && covers(x.on, r.pattern.partOn) {
+			l.warn(l.where(r, "situation.resolved_by"), "add a when to resolved_by, or name the type that ends it",
+				"resolved_by: every event of the rule resolves its situation")
+		}
+	}
 }

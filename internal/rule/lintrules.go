@@ -85,7 +85,7 @@ func (r *Rule) includes(other *Rule, sums summaries) bool {
 	case !covers(r.On, other.On):
 		return false
 	}
-	return sums.of(other).implies(sums.of(r))
+	return r.When.canonical() == other.When.canonical() || sums.of(other).implies(sums.of(r))
 }
 
 // planID is all that the plan of a rule depends on.

@@ -35,6 +35,14 @@ func drawRules(t *rapid.T) string {
 			}
 			fmt.Fprintf(&b, "    when: %s\n", yamlText(strings.Join(parts, " && ")))
 		}
+		switch rapid.IntRange(0, 6).Draw(t, "form") {
+		case 0:
+			fmt.Fprintf(&b, "    unless: {on: [t1, t2], when: %s, within: 1m}\n", yamlText(conjunct.Draw(t, "follow")))
+		case 1:
+			fmt.Fprintf(&b, "    all: {within: 1m, events: [{when: %s}, {on: t2, as: x, when: %s}]}\n", yamlText(conjunct.Draw(t, "a")), yamlText(conjunct.Draw(t, "b")))
+		case 2:
+			fmt.Fprintf(&b, "    situation: {resolved_by: {on: t2, when: %s}}\n", yamlText(conjunct.Draw(t, "resolve")))
+		}
 		b.WriteString("    do: [{log: {message: x}}]\n")
 	}
 	return b.String()

@@ -34,9 +34,10 @@ type role struct {
 	part int // correlate.Input.Part
 	on   []string
 	own  *Expr // the part's own condition; nil: none
-	// bound says that own reads other parts. Match and Inputs then ask no more
-	// than its guard, and Binds asks it.
+	// bound says that own reads other parts: Binds asks it. Match and Inputs ask
+	// what of it needs no other part, free (nil: nothing).
 	bound bool
+	free  *Expr
 	as    string
 	alias *binding // lets as stand for event; nil where there is no as
 	guard []condition
@@ -121,11 +122,15 @@ func (r *Rule) meets(x *role, scope *Scope) (bool, error) {
 			return false, wrap("when", err)
 		}
 	}
-	if x.own == nil || x.bound {
+	own := x.own
+	if x.bound {
+		own = x.free
+	}
+	if own == nil {
 		return true, nil
 	}
 	scope.bind = x.alias
-	ok, err := x.own.Bool(scope)
+	ok, err := own.Bool(scope)
 	scope.bind = nil
 	return ok, wrap("when", err)
 }

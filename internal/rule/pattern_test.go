@@ -71,6 +71,8 @@ func TestInputs(t *testing.T) {
 		{"the rule's condition is for every part", "when: device.role == \"core\"\nall: {within: 60s, events: [{on: interface_down}, {on: interface_up}]}", down, ""},
 		{"a bound part may be it", "sequence: {within: 60s, events: [{on: interface_down, as: a}, {on: interface_up, when: event.data.speed == a.data.ifindex}]}", up, "1 sw1.example.net"},
 		{"a bound part, by its guard", "sequence: {within: 60s, events: [{on: interface_down, as: a}, {on: interface_up, as: b, when: b.device == \"core1\" && b.data.speed == a.data.ifindex}]}", up, ""},
+		{"a bound part, by what it says of itself", "sequence: {within: 60s, events: [{on: interface_down, as: a}, {on: interface_up, as: b, when: size(b.device) > 99 && b.data.speed == a.data.ifindex}]}", up, ""},
+		{"what follows, by what it says of itself", "on: interface_down\nunless: {on: interface_up, when: event.data.speed > 5000 && event.device == trigger.device, within: 60s}", up, ""},
 		{"any", "any: {events: [{on: interface_down, as: a}, {on: bgp_neighbor_down, as: b}]}", lost, "1 sw1.example.net|"},
 		{"dampen", "on: interface_down\ndampen: {by: [device]}", down, "0 sw1.example.net|GigabitEthernet0/1 dampen=sw1.example.net"},
 		{"suppress", "on: interface_down\nsuppress: upstream", other, "0 core1|TenGigabitEthernet1/1"},
@@ -235,7 +237,7 @@ when_full: refuse`)
 		Form: correlate.Flap, Within: 5 * time.Second, Changes: 3, EventTime: true, Lateness: 30 * time.Second, MaxKeys: 10, Refuse: true,
 		Dampen:    &correlate.Dampen{HalfLife: 10 * time.Minute, Max: 40 * time.Minute, Penalty: 500, Suppress: 2000, Reuse: 750},
 		Upstream:  &correlate.Upstream{Wait: 10 * time.Second},
-		Group:     &correlate.Group{Wait: 30 * time.Second, Interval: 5 * time.Minute, Repeat: 4 * time.Hour},
+		Group:     &correlate.Group{Wait: 30 * time.Second, Interval: 5 * time.Minute, Repeat: 4 * time.Hour, Clears: true},
 		Situation: &correlate.Situation{Resolved: true},
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
@@ -246,6 +248,34 @@ when_full: refuse`)
 	}
 	if _, _, plain := one(t, "on: interface_down"); plain.Plan != nil || plain.Roles() != nil {
 		t.Error("a rule with no more than a condition has a plan")
+	}
+}
+
+func TestRoles(t *testing.T) {
+	_, _, r := one(t, `
+when: device.role == "access"
+sequence: {within: 1m, events: [{on: interface_down, as: a}, {on: bgp_*, when: event.device == a.device}]}
+group: {by: [device.site]}
+situation: {resolved_by: {on: heartbeat, when: event.device != ""}}`)
+	var got []string
+	for _, x := range r.Roles() {
+		s := fmt.Sprintf("%d %q %v %v", x.Part, x.As, x.On, x.Bound)
+		for _, w := range x.When {
+			s += " " + w.Text
+		}
+		got = append(got, s)
+	}
+	want := []string{
+		`0 "a" [interface_down] false device.role == "access"`,
+		`1 "" [bgp_*] true device.role == "access" event.device == a.device`,
+		`-1 "" [heartbeat] false event.device != ""`,
+		`-2 "" [interface_up] false`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"interface_down", "bgp_*", "heartbeat", "interface_up"}, r.On); diff != "" {
+		t.Error(diff)
 	}
 }
 
