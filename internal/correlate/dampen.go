@@ -53,7 +53,7 @@ func (m *dampener) Admit(env *Env, p *Passage) Admission {
 	}
 	if !st.suppressed {
 		st.suppressed, s.until = true, 0
-		s.arm(env, n, env.Now+st.reuse(d))
+		env.SetTimerLast(&s.timer, n, env.Now+st.reuse(d))
 	}
 	st.last, st.inputs = p.Item.Keep(), OwnInputs(p.Inputs)
 	return Admission{Outcome: "dampened", Detail: fmt.Sprintf("penalty %d, suppressed above %d until it is down to %d",
@@ -81,7 +81,7 @@ func (m *dampener) Fire(env *Env, arg uint32) {
 	s, d := m.at(arg), env.Plan.Dampen
 	st := &s.state
 	if due := st.at + st.reuse(d); due > env.Now {
-		s.arm(env, arg, due)
+		env.SetTimerLast(&s.timer, arg, due)
 		return
 	}
 	last, inputs := st.last, st.inputs

@@ -42,15 +42,16 @@ func (m *grouper) Found(env *Env, f *Finding) Outcome {
 		return Full
 	}
 	st, g := &s.state, env.Plan.Group
-	isNew := st.add(f, g)
+	first, told := len(st.members) == 0, st.fresh == 0
+	st.add(f, g)
 	switch {
-	case !st.ran && len(st.members) == 1 && isNew:
+	case !st.ran && first:
 		if g.Wait <= 0 {
 			m.run(env, n, s)
 			return Found
 		}
 		s.arm(env, n, env.Now+int64(g.Wait))
-	case st.ran && isNew && st.fresh == 1:
+	case st.ran && told && st.fresh > 0:
 		due := st.last + int64(g.Interval)
 		if due <= env.Now {
 			due = env.Now + int64(g.Wait) // long since: others may come with it
@@ -60,20 +61,18 @@ func (m *grouper) Found(env *Env, f *Finding) Outcome {
 	return Joined
 }
 
-// add makes the finding a member, and says whether it is a new one. What is
-// found again under the key of a member is not news, as long as something could
-// have cleared it.
-func (st *groupState) add(f *Finding, g *Group) (isNew bool) {
+// add makes the finding a member. What is found again under the key of a member
+// is not news, as long as something could have cleared it.
+func (st *groupState) add(f *Finding, g *Group) {
 	if st.members == nil {
 		st.members = map[string]*groupMember{}
 	}
 	x := st.members[f.Key]
+	isNew := x == nil || !g.Clears
 	if x == nil {
 		x = &groupMember{}
 		st.members[strings.Clone(f.Key)] = x
-		isNew = true
 	}
-	isNew = isNew || !g.Clears
 	if isNew && !x.fresh {
 		x.fresh = true
 		st.fresh++
@@ -89,7 +88,6 @@ func (st *groupState) add(f *Finding, g *Group) (isNew bool) {
 		}
 		st.events = append(st.events, groupEvent{k, as, strings.Clone(f.Key)})
 	}
-	return isNew
 }
 
 // run hands all members on, and sets the timer to what may come next.

@@ -167,6 +167,9 @@ func (g *graph) learn(eff Effect, device, iface string, n news) (changed, cut bo
 	case DeviceDown, DeviceUp:
 		changed = g.learnDevice(d, eff == DeviceDown, n)
 		cut = changed && eff == DeviceDown && !was && g.borders(d)
+		// A device that is up and yet not reached was its own cause, and is
+		// behind another now.
+		cut = cut || changed && eff == DeviceUp && (g.stale || !g.reached[d])
 	case LinkDown, LinkUp:
 		if l, ok := g.ends[linkEnd{d, iface}]; ok && iface != "" {
 			changed = g.learnLink(l, eff == LinkDown, n)

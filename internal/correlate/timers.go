@@ -35,8 +35,8 @@ type timerSlot struct {
 const idle = math.MaxInt64
 
 // afterTimers in an order puts what has it behind all timers of the same time:
-// events that wait for their own time (see Buffer) come after the timers of
-// that time, as events of the log do.
+// events that come later than they were logged (see Buffer, held ones, what a
+// gate kept back) come after the timers of that time, as events of the log do.
 const afterTimers = 1 << 63
 
 func (a *timerEntry) before(b *timerEntry) bool {

@@ -40,7 +40,7 @@ func (m *upstream) Admit(env *Env, p *Passage) Admission {
 		return Admission{}
 	}
 	s.state = waiting{p.Item.Keep(), OwnInputs(p.Inputs), eff}
-	s.arm(env, n, env.Now+int64(wait))
+	env.SetTimerLast(&s.timer, n, env.Now+int64(wait))
 	return Admission{Outcome: "held", Detail: "waits " + wait.String() + " for news of what is upstream", Wait: true}
 }
 

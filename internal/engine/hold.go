@@ -104,7 +104,9 @@ func (h *holds) arm(l *lane, n uint32) {
 	}
 	env := l.bareEnv()
 	env.Owner = ownerHolds
-	env.SetTimer(&h.list[n].timer, n, due)
+	// Last: what the event is given to has its own timers of this time, and they
+	// come first, as they do before an event of the log.
+	env.SetTimerLast(&h.list[n].timer, n, due)
 	l.depth--
 }
 

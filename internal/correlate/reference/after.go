@@ -19,6 +19,10 @@ func (c *Correlator) found(p *pipe, key string, f finding) {
 		n.as = append(n.as, f.as[i])
 	}
 	last := h.list[f.events[len(f.events)-1]]
+	n.about = last.ev.ID
+	if p.plan.Form == correlate.Unless {
+		n.about = n.events[0].ID
+	}
 	n.group, n.situation = last.ins[0].GroupKey, last.ins[0].SituationKey
 	if p.plan.Group != nil {
 		c.join(p, n)
@@ -33,6 +37,7 @@ type news struct {
 	events           []*event.Event
 	as               []string
 	group, situation string
+	about            event.ID // the event that it is about: the one that made it, or what was not followed
 }
 
 // start gives a finding to its situation, and starts the run.
@@ -53,7 +58,7 @@ func (c *Correlator) start(p *pipe, n *news) {
 			s.events = append(s.events, ev.ID)
 		}
 		id = s.id
-		c.change(s, change, n.events[len(n.events)-1].ID, "")
+		c.change(s, change, n.about, "")
 		if branch == "updated" && !p.plan.Situation.Updated {
 			return
 		}
@@ -148,11 +153,24 @@ func (c *Correlator) roles(p *pipe, ev *event.Event, ins []correlate.Input) answ
 
 // group is one group key's members from the first on.
 type group struct {
+	members []*member
+	events  []grouped // of the members, in order of arrival
 	first   time.Time // when it began
+	fresh   time.Time // when the first came that no run was told of; zero: none
 	lastRun time.Time // zero: none yet
-	members []*news
-	fresh   int // members since the last run
-	order   int // when its timer was set
+	order   int       // when its timer was set
+}
+
+type member struct {
+	key   string
+	fresh bool
+}
+
+type grouped struct {
+	member string
+	order  int
+	ev     *event.Event
+	as     string
 }
 
 // join adds a finding to its group.
@@ -165,26 +183,48 @@ func (c *Correlator) join(p *pipe, n *news) {
 		p.groups[n.group] = g
 		p.gkeys = append(p.gkeys, n.group)
 	}
-	g.members = append(g.members, n)
-	g.fresh++
+	i := slices.IndexFunc(g.members, func(m *member) bool { return m.key == n.key })
+	isNew := i < 0 || !p.plan.Group.Clears
+	if i < 0 {
+		i = len(g.members)
+		g.members = append(g.members, &member{key: n.key})
+	}
+	if isNew && !g.members[i].fresh {
+		g.members[i].fresh = true
+	}
+	if isNew && g.fresh.IsZero() {
+		g.fresh = c.now
+		if !g.lastRun.IsZero() {
+			c.order++
+			g.order = c.order
+		}
+	}
+	for j, ev := range n.events {
+		g.events = append(g.events, grouped{n.key, c.arrival[ev.ID], ev, n.as[j]})
+	}
+	slices.SortStableFunc(g.events, func(a, b grouped) int { return a.order - b.order })
 	c.note(p.m.Rule, "grouped", "")
 }
 
-// cleared takes the members of a key out of their group.
+// cleared takes the member of a key out of its group.
 func (c *Correlator) cleared(p *pipe, in correlate.Input) bool {
-	any := false
-	for _, key := range slices.Clone(p.gkeys) {
-		g := p.groups[key]
-		n := len(g.members)
-		g.members = slices.DeleteFunc(g.members, func(m *news) bool { return m.key == in.Key })
-		if len(g.members) < n {
-			any = true
-		}
-		if len(g.members) == 0 {
-			c.endGroup(p, key)
-		}
+	g := p.groups[in.GroupKey]
+	if g == nil {
+		return false
 	}
-	return any
+	n := len(g.members)
+	g.members = slices.DeleteFunc(g.members, func(m *member) bool { return m.key == in.Key })
+	g.events = slices.DeleteFunc(g.events, func(e grouped) bool { return e.member == in.Key })
+	if len(g.members) == n {
+		return false
+	}
+	if !slices.ContainsFunc(g.members, func(m *member) bool { return m.fresh }) {
+		g.fresh = time.Time{}
+	}
+	if len(g.members) == 0 {
+		c.endGroup(p, in.GroupKey)
+	}
+	return true
 }
 
 func (c *Correlator) endGroup(p *pipe, key string) {
@@ -195,24 +235,43 @@ func (c *Correlator) endGroup(p *pipe, key string) {
 func (c *Correlator) groupTimers(p *pipe) []timer {
 	var out []timer
 	for _, key := range p.gkeys {
-		g := p.groups[key]
-		due := g.first.Add(p.plan.Group.Wait)
-		if !g.lastRun.IsZero() {
-			due = g.lastRun.Add(p.plan.Group.Interval)
+		g, plan := p.groups[key], p.plan.Group
+		var due time.Time
+		switch {
+		case g.lastRun.IsZero():
+			due = g.first.Add(plan.Wait)
+		case !g.fresh.IsZero():
+			if due = g.lastRun.Add(plan.Interval); !due.After(g.fresh) {
+				due = g.fresh.Add(plan.Wait)
+			}
+		case !plan.Clears:
+			due = g.lastRun.Add(plan.Interval)
+		case plan.Repeat > 0:
+			due = g.lastRun.Add(max(plan.Repeat, plan.Interval))
+		default:
+			continue
 		}
-		out = append(out, timer{due, g.order, func() { c.flush(p, key, g) }})
+		out = append(out, timer{due, false, g.order, func() { c.flush(p, key, g) }})
 	}
 	return out
 }
 
+// flush runs a group, or ends it.
 func (c *Correlator) flush(p *pipe, key string, g *group) {
-	n := &news{key: key}
+	if !g.lastRun.IsZero() && g.fresh.IsZero() && !p.plan.Group.Clears {
+		c.endGroup(p, key)
+		return
+	}
+	n := &news{key: key, group: key, about: g.events[len(g.events)-1].ev.ID}
+	for _, e := range g.events {
+		n.events = append(n.events, e.ev)
+		n.as = append(n.as, e.as)
+	}
 	for _, m := range g.members {
-		n.events = append(n.events, m.events...)
-		n.as = append(n.as, m.as...)
+		m.fresh = false
 	}
 	c.order++
 	g.order = c.order
-	g.fresh, g.lastRun = 0, c.now
+	g.fresh, g.lastRun = time.Time{}, c.now
 	c.start(p, n)
 }

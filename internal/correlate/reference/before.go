@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -71,7 +72,7 @@ func (c *Correlator) dampTimers(p *pipe) []timer {
 		last := d.list[len(d.list)-1].at
 		halves := math.Log2(d.penalty(p.plan.Dampen, last) / float64(p.plan.Dampen.Reuse))
 		due := last.Add(time.Duration(halves * float64(p.plan.Dampen.HalfLife)))
-		out = append(out, timer{due, d.order, func() { c.reuse(p, d) }})
+		out = append(out, timer{due, true, d.order, func() { c.reuse(p, d) }})
 	}
 	return out
 }
@@ -145,11 +146,20 @@ func (t *topology) reached() map[string]bool {
 	return got
 }
 
+// known says whether a device can be cut off: roots reach it when nothing is
+// down.
 func (t *topology) known(device string) bool {
-	if slices.Contains(t.t.Roots, device) {
-		return true
+	return newTopology(t.t).reached()[device]
+}
+
+// isCause says whether a device is down beside what is reached, or a root that is.
+func (t *topology) isCause(device string, got map[string]bool) bool {
+	if t.devices[device] == "" {
+		return false
 	}
-	return slices.ContainsFunc(t.t.Links, func(l correlate.Link) bool { return l.A == device || l.B == device })
+	return slices.Contains(t.t.Roots, device) || slices.ContainsFunc(t.t.Links, func(l correlate.Link) bool {
+		return l.A == device && got[l.B] || l.B == device && got[l.A]
+	})
 }
 
 // causes are the events that could be named for a device that is not reached:
@@ -160,29 +170,17 @@ func (t *topology) causes(device string) []event.ID {
 		return nil
 	}
 	got := t.reached()
-	if got[device] || t.devices[device] != "" && slices.Contains(t.t.Roots, device) {
+	if got[device] || t.isCause(device, got) {
 		return nil
 	}
 	var out []event.ID
-	for _, r := range t.t.Roots {
-		if id := t.devices[r]; id != "" {
-			out = append(out, id)
+	for _, d := range slices.Sorted(maps.Keys(t.devices)) {
+		if t.isCause(d, got) {
+			out = append(out, t.devices[d])
 		}
 	}
 	for _, l := range t.t.Links {
-		if got[l.A] == got[l.B] {
-			continue
-		}
-		far := l.A
-		if got[l.A] {
-			far = l.B
-		}
-		if id := t.links[l]; id != "" {
-			out = append(out, id)
-		} else if id := t.devices[far]; id != "" {
-			if far == device {
-				return nil
-			}
+		if id := t.links[l]; id != "" && got[l.A] != got[l.B] {
 			out = append(out, id)
 		}
 	}

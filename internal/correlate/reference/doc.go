@@ -41,6 +41,14 @@
 //   - silent: what it finds is the last event that came.
 //   - upstream with a wait: news of a cause suppresses what waits at once, even
 //     if the cause is gone again before the wait is over.
-//   - A group of which the last member is cleared is over, and runs no more,
+//   - What only stops an absence is not dampened and not suppressed as upstream:
+//     there would be a run because it did not come.
+//   - What can be cut off is what the roots reach when nothing is down. A device
+//     that is down beside what is reached is a cause, even where the link
+//     between them is known down as well.
+//   - A group's member that comes when the last run is longer ago than the
+//     interval waits for Wait, as the first did: others may come with it. What is
+//     found again under the key of a member is news only where nothing can clear
+//     it. A group of which the last member is cleared is over, and runs no more,
 //     not even for the first time.
 package reference

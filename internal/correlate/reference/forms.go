@@ -288,7 +288,7 @@ func (h *history) unless(r *result, until time.Time) {
 		}
 		first := h.list[run[0]]
 		if end := first.at.Add(h.plan.Within); !end.After(now) {
-			r.find(finding{at: end, timer: true, order: first.order, events: run})
+			r.find(finding{at: end, timer: true, order: first.order, events: run, as: map[int]string{run[0]: h.plan.Parts[0].As}})
 			run = nil
 		}
 	}

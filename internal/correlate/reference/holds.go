@@ -21,7 +21,8 @@ func (c *Correlator) holders(p *pipe, ev *event.Event, ins []correlate.Input) *h
 			f := o.forms[key]
 			r := f.at(c.now)
 			for i, t := range f.list {
-				if t.ev == ev && (r.fates[i].took || r.fates[i].absorbed) {
+				x := r.fates[i]
+				if t.ev == ev && (x.absorbed || x.took && !x.free.IsZero()) { // what stops something is held by nobody
 					h.by = append(h.by, hold{h: f, p: o, i: i})
 				}
 			}
@@ -65,7 +66,7 @@ func (c *Correlator) settle() {
 // settled ends one held event if it is absorbed, or if what held it was stopped
 // by an event.
 func (c *Correlator) settled(h *held) bool {
-	free := true
+	free, stopped := true, false
 	for _, b := range h.by {
 		f := b.h.at(c.now).fates[b.i]
 		if f.absorbed {
@@ -73,12 +74,13 @@ func (c *Correlator) settled(h *held) bool {
 			c.note(h.p.m.Rule, "absorbed", h.ev.ID)
 			return true
 		}
-		free = free && !f.timer && !f.free.After(c.now)
+		free = free && !f.free.After(c.now)
+		stopped = stopped || !f.timer // else it has a time of its own
 	}
-	if free {
+	if free && stopped {
 		c.release(h)
 	}
-	return free
+	return free && stopped
 }
 
 func (c *Correlator) release(h *held) {

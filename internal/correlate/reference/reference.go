@@ -26,6 +26,8 @@ type Correlator struct {
 	topo   *topology
 	states []*situation
 
+	arrival map[event.ID]int // the order in which events came
+
 	out []record.Decision
 	cur *record.Decision
 }
@@ -79,7 +81,7 @@ type hold struct {
 func New(rules engine.Rules) *Correlator {
 	return &Correlator{
 		rules: rules, now: time.Unix(0, 0).UTC(), seen: map[string][]seen{}, pipes: map[string]*pipe{},
-		topo: newTopology(rules.Topology()),
+		topo: newTopology(rules.Topology()), arrival: map[event.ID]int{},
 	}
 }
 
@@ -102,6 +104,7 @@ func (c *Correlator) Step(b *record.Batch) []record.Decision {
 // timer is something that is due.
 type timer struct {
 	due   time.Time
+	last  bool // it gives an event to a form, and so comes after the timers of its time
 	order int
 	act   func()
 }
@@ -114,7 +117,7 @@ func (c *Correlator) advance(to time.Time, at record.Position) {
 			return
 		}
 		next := slices.MinFunc(all, func(a, b timer) int {
-			return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.order, b.order))
+			return cmp.Or(a.due.Compare(b.due), after(a)-after(b), cmp.Compare(a.order, b.order))
 		})
 		if next.due.After(to) {
 			return
@@ -132,6 +135,13 @@ func (c *Correlator) advance(to time.Time, at record.Position) {
 	}
 }
 
+func after(t timer) int {
+	if t.last {
+		return 1
+	}
+	return 0
+}
+
 // NextTimer is when the next timer is due.
 func (c *Correlator) NextTimer() (time.Time, bool) {
 	all := c.pending()
@@ -146,13 +156,13 @@ func (c *Correlator) pending() []timer {
 	for _, name := range c.names {
 		p := c.pipes[name]
 		for _, l := range p.buffer {
-			out = append(out, timer{l.at.Add(p.plan.Lateness), l.order, func() { c.apply(p, l) }})
+			out = append(out, timer{l.at.Add(p.plan.Lateness), true, l.order, func() { c.apply(p, l) }})
 		}
 		for _, key := range p.keys {
 			found := p.forms[key].at(forever).found
 			if n := p.issued[key]; n < len(found) && found[n].timer {
 				f := found[n]
-				out = append(out, timer{f.at.Add(p.lateness()), f.order, func() { p.issued[key]++; c.found(p, key, f) }})
+				out = append(out, timer{f.at.Add(p.lateness()), false, f.order, func() { p.issued[key]++; c.found(p, key, f) }})
 			}
 		}
 		out = append(out, c.dampTimers(p)...)
@@ -160,11 +170,11 @@ func (c *Correlator) pending() []timer {
 	}
 	for _, h := range c.held {
 		if due, ok := h.due(); ok {
-			out = append(out, timer{due, h.order, func() { c.release(h) }})
+			out = append(out, timer{due, true, h.order, func() { c.release(h) }})
 		}
 	}
 	for _, w := range c.waits {
-		out = append(out, timer{w.at.Add(w.p.plan.Upstream.Wait), w.order, func() { c.waited(w) }})
+		out = append(out, timer{w.at.Add(w.p.plan.Upstream.Wait), true, w.order, func() { c.waited(w) }})
 	}
 	return out
 }
@@ -202,6 +212,7 @@ func (c *Correlator) decide(at record.Position, r *record.Record) {
 
 func (c *Correlator) event(d *record.Decision, ev *event.Event) {
 	d.Verdict = record.Unmatched
+	c.arrival[ev.ID] = len(c.arrival) + 1
 	if ev.SenderID != "" {
 		if of, dup := c.repeats("redelivery", ev.Source+"\x00"+ev.SenderID, c.rules.Windows().Redelivery, ev); dup {
 			d.Verdict, d.Of = record.Duplicate, of
@@ -312,6 +323,9 @@ func (c *Correlator) enter(m engine.Match, ev *event.Event) answer {
 			c.note(m.Rule, "duplicate", of)
 			return max(best, back)
 		}
+	}
+	if p.plan.Form == correlate.Unless && !slices.ContainsFunc(ins, func(in correlate.Input) bool { return in.Part == 0 }) {
+		return max(best, c.form(p, ev, ins))
 	}
 	if p.plan.Dampen != nil && c.dampened(p, ev, ins) {
 		c.note(m.Rule, "dampened", "")
