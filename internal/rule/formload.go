@@ -279,8 +279,8 @@ func (p *planLoad) roles() {
 	}
 }
 
-// partRole compiles the condition of an entry of events. That of a sequence may
-// read the events before it.
+// partRole compiles the condition of an entry of events. That of a sequence and
+// of all may read the events that stand before it in the list.
 func (p *planLoad) partRole(i int, part partLoad) role {
 	x := role{part: i, on: part.on, as: part.as}
 	if part.when != nil {
@@ -289,7 +289,7 @@ func (p *planLoad) partRole(i int, part partLoad) role {
 		for j, other := range p.parts {
 			switch {
 			case other.as == "":
-			case j == i, j < i && p.form == "sequence":
+			case j == i, j < i && p.form != "any":
 				at.named = append(at.named, namedEvent{other.as, joined(other.on)})
 				if j != i {
 					others = append(others, other.as)
@@ -339,18 +339,18 @@ func (p *planLoad) readsLater(when *yaml.Node, i int) bool {
 	}
 	found := false
 	for j, other := range p.parts {
-		if other.as == "" || j == i || j < i && p.form == "sequence" {
+		if other.as == "" || j == i || j < i && p.form != "any" {
 			continue
 		}
 		if !mentions(when.Value, other.as) {
 			continue
 		}
 		found = true
-		if p.form == "sequence" {
-			p.errorf(when, "conditions read events before their own: move the comparison to "+other.as, "when: %q comes later in the sequence", other.as)
+		if p.form != "any" {
+			p.errorf(when, "conditions read events that stand before their own: move the comparison to "+other.as, "when: %q comes later in the list", other.as)
 			continue
 		}
-		p.errorf(when, "join them with by, or write a sequence", "when: the events of %s have no order, so one cannot read %q", p.form, other.as)
+		p.errorf(when, "write all or a sequence", "when: of any there is one event, so it cannot read %q", other.as)
 	}
 	return found
 }
