@@ -29,7 +29,7 @@ func TestReadiness(t *testing.T) {
 // Lists are one object a line.
 func TestLists(t *testing.T) {
 	s := newServer(t, &backend{entries: 3})
-	for path, want := range map[string]int{"/api/v1/events": 3, "/api/v1/runs": 1, "/api/v1/deadletters": 1, "/api/v1/situations": 1} {
+	for path, want := range map[string]int{"/api/v1/events": 3, "/api/v1/runs": 1, "/api/v1/deadletters": 1, "/api/v1/situations": 1, "/api/v1/rules": 2} {
 		w := request(s, "GET", path, there, "", bearer)
 		if ct := w.Header().Get("Content-Type"); ct != "application/x-ndjson" {
 			t.Errorf("%s is %s", path, ct)
@@ -217,7 +217,12 @@ func TestSituations(t *testing.T) {
 	if w := request(s, "GET", "/api/v1/situations?limit=x", there, "", bearer); w.Code != 400 {
 		t.Errorf("%d", w.Code)
 	}
-	want := "situations {State:open Rule:a Limit:3 Follow:false}|situation s1|acknowledge situation s1|resolve situation s1"
+	request(s, "GET", "/api/v1/explain/r1-0-0123456789ab", there, "", bearer)
+	request(s, "GET", "/api/v1/rules/compare?rule=a&with=b&since=2026-11-24T10:00:00Z", there, "", bearer)
+	if w := request(s, "GET", "/api/v1/rules/compare?since=yesterday", there, "", bearer); w.Code != 400 {
+		t.Errorf("%d", w.Code)
+	}
+	want := "situations {State:open Rule:a Limit:3 Follow:false}|situation s1|acknowledge situation s1|resolve situation s1|explain r1-0-0123456789ab|compare a with b since true"
 	if got := strings.Join(b.calls(), "|"); got != want {
 		t.Errorf("asked %s", got)
 	}

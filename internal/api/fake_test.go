@@ -109,6 +109,14 @@ func (b *backend) Command(_ context.Context, verb, run string, by CommandRequest
 	return b.ask(verb + " " + run)
 }
 
+func (b *backend) Rules(context.Context) ([]RuleInfo, error) {
+	return []RuleInfo{{Name: "a"}, {Name: "b"}}, b.ask("rules")
+}
+
+func (b *backend) CompareRules(_ context.Context, q CompareQuery) (any, error) {
+	return []string{q.Rule}, b.ask(fmt.Sprintf("compare %s with %s since %v", q.Rule, q.With, !q.Since.IsZero()))
+}
+
 func (b *backend) Explain(_ context.Context, id string) (any, error) {
 	return map[string]string{"id": id}, b.ask("explain " + id)
 }

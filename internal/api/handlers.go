@@ -122,6 +122,36 @@ func (s *Server) command(verb string) http.HandlerFunc {
 	}
 }
 
+func (s *Server) rules(w http.ResponseWriter, r *http.Request) {
+	list, err := s.backend.Rules(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	l := newList(w, false)
+	for i := range list {
+		if err = l.add(&list[i]); err != nil {
+			break
+		}
+	}
+	s.end(l, r, err)
+}
+
+func (s *Server) compareRules(w http.ResponseWriter, r *http.Request) {
+	v := r.URL.Query()
+	q := CompareQuery{Rule: v.Get("rule"), With: v.Get("with")}
+	var err error
+	if q.Since, err = point(v, "since"); err == nil {
+		q.Until, err = point(v, "until")
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	res, err := s.backend.CompareRules(r.Context(), q)
+	s.answer(w, r, res, err)
+}
+
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	v, err := s.backend.Explain(r.Context(), r.PathValue("id"))
 	s.answer(w, r, v, err)

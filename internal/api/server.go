@@ -53,6 +53,13 @@ type RunQuery struct {
 	Follow              bool
 }
 
+// CompareQuery chooses the shadow rules that are compared with active ones.
+type CompareQuery struct {
+	Since, Until time.Time // zero Since: the last 24 hours
+	Rule         string    // only this shadow rule
+	With         string    // and with this active one, whatever its name
+}
+
 // SituationQuery chooses situations; zero fields choose all.
 type SituationQuery struct {
 	State, Rule string
@@ -74,6 +81,10 @@ type Backend interface {
 	Run(ctx context.Context, id string) (any, error)
 	DeadLetters(ctx context.Context, yield func(any) error) error
 	Command(ctx context.Context, verb, run string, by CommandRequest) error
+	// Rules lists the rules in force; CompareRules what shadow rules would have
+	// done beside what active ones did.
+	Rules(ctx context.Context) ([]RuleInfo, error)
+	CompareRules(ctx context.Context, q CompareQuery) (any, error)
 	// Explain says why an event, or a run, by its id, did what it did.
 	Explain(ctx context.Context, id string) (any, error)
 	Situations(ctx context.Context, q SituationQuery, yield func(any) error) error
@@ -128,6 +139,8 @@ func New(b Backend, token string, metrics http.Handler, log *slog.Logger) (*Serv
 	s.api("GET /api/v1/deadletters/{id}", s.run)
 	s.api("POST /api/v1/deadletters/{id}/requeue", s.command("requeue"))
 	s.api("POST /api/v1/deadletters/{id}/discard", s.command("discard"))
+	s.api("GET /api/v1/rules", s.rules)
+	s.api("GET /api/v1/rules/compare", s.compareRules)
 	s.api("GET /api/v1/explain/{id}", s.explain)
 	s.api("GET /api/v1/situations", s.situations)
 	s.api("GET /api/v1/situations/{id}", s.situation)

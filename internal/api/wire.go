@@ -63,6 +63,19 @@ type Later struct {
 	Situation string `json:"situation,omitempty"`
 }
 
+// RuleInfo is one rule in force.
+type RuleInfo struct {
+	Name        string   `json:"rule"`
+	Version     string   `json:"version"`
+	Description string   `json:"description,omitempty"`
+	Mode        string   `json:"mode"` // active, shadow, off
+	On          []string `json:"on"`
+	Form        string   `json:"form,omitempty"` // count, flap, …; "" for single events
+	Holds       []string `json:"holds,omitempty"`
+	With        string   `json:"with,omitempty"` // shadow: the active rule that it is compared with
+	Place       string   `json:"place"`          // file:line
+}
+
 // Status is how the process is.
 type Status struct {
 	Version   string            `json:"version"`

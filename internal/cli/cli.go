@@ -76,7 +76,7 @@ func (a *app) root() *cobra.Command {
 		a.eventsCmd(), a.replayCmd(), a.rejectedCmd(), a.runsCmd(), a.deadletterCmd(),
 		a.ledgerCmd(), a.statusCmd(), a.actionsCmd(), a.reloadCmd(),
 		a.testCmd(), a.captureCmd())
-	root.AddCommand(a.situationsCmd(), a.explainCmd(), a.backtestCmd())
+	root.AddCommand(a.situationsCmd(), a.explainCmd(), a.rulesCmd(), a.backtestCmd())
 	strict(root)
 	return root
 }
