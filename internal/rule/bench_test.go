@@ -157,3 +157,18 @@ func BenchmarkDedup(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBinds is one candidate of a sequence that is asked beside another,
+// again and again as the engine does.
+func BenchmarkBinds(b *testing.B) {
+	set, inv, r := one(b, `sequence: {within: 5m, events: [{on: interface_down, as: a}, {on: bgp_neighbor_down, as: c, when: 'c.data.reason == a.data.reason && c.data.neighbor != "x"'}]}`)
+	first := newEvent("interface_down", "sw1", "Gi0/1", `{"reason":"fault","ifindex":5}`)
+	second := newEvent("bgp_neighbor_down", "sw1", "", `{"reason":"fault","neighbor":"192.0.2.1"}`)
+	bound := []*event.Event{first, nil}
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, err := set.Binds(r, 1, second, bound, inv); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}

@@ -43,6 +43,8 @@ func TestInputs(t *testing.T) {
 	lost := newEvent("bgp_neighbor_down", "sw1.example.net", "", `{"neighbor":"192.0.2.9"}`)
 	back := newEvent("bgp_neighbor_up", "sw1.example.net", "", `{"neighbor":"192.0.2.9"}`)
 	ghost := newEvent("interface_down", "ghost", "", `{}`)
+	kinds := newEvent("interface_down", "sw1", "Gi0/1", `{"load":1e6,"planned":true,"members":["a","b"],"optics":{"rx_power":-3.5},"ifindex":3}`)
+	broken := newEvent("interface_down", "sw1", "Gi0/1", `[1]`)
 	tests := []struct {
 		name string
 		body string
@@ -54,6 +56,14 @@ func TestInputs(t *testing.T) {
 		{"the word site is empty where there is none", "on: interface_down\ncount: {at_least: 5, by: [site, device], within: 30s}", ghost, `0 |ghost`},
 		{"all words", "on: interface_down\ncount: {at_least: 5, by: [site, device, interface, type, source], within: 30s}", down, "0 ber1|sw1.example.net|GigabitEthernet0/1|interface_down|campus"},
 		{"numbers", "on: interface_down\ncount: {at_least: 5, by: [event.data.ifindex, device.rack, event.data.load > 90.0, size(event.data.reason)], within: 30s}", down, "0 10101|12|true|3"},
+		{"values of all kinds", "on: interface_down\ncount: {at_least: 5, by: [event.data.load, event.data.planned, event.data.members, event.data.optics, event.received, 'duration(\"90s\")', 'event.data.ifindex > 1 ? 1.5 : 2.0'], within: 30s}", kinds,
+			`0 1000000|true|["a","b"]|{"rx_power":-3.5}|2026-03-01T23:30:01Z|1m30s|1.5`},
+		{"data that cannot be read", "on: interface_down\ncount: {at_least: 5, by: [event.data.reason], within: 30s}", broken, "error: by event.data.reason: event.data: expected an object, found a list"},
+		{"a state that cannot be read", "on: interface_down\nflap: {changes: 2, within: 1m, by: [device], state: event.data.reason}", broken, "error: event.data.reason: event.data: expected an object, found a list"},
+		{"a member of a type that nobody knows", "on: \"*\"\ngroup: {by: [device.site]}", newEvent("door", "sw1", "", `{"a": 1}`), "0 sw1|door||0ee18b3d63d3a335 group=ber1"},
+		{"a member, whose data cannot be read", "on: bgp_neighbor_down\ngroup: {by: [device.site]}", newEvent("bgp_neighbor_down", "sw1", "", `[1]`), "error: event.data.neighbor: event.data: expected an object, found a list"},
+		{"no finite number", "on: interface_down\nthreshold: {value: event.data.load / 0.0, above: 90}", kinds, "error: value: not a finite number"},
+		{"no number at all", "on: door\nthreshold: {value: event.data.a, above: 90}", newEvent("door", "sw1", "", `{"a": "x"}`), "error: value: expected a number, found a string"},
 		{"the condition says no", "on: interface_down\nwhen: device.role == \"core\"\ncount: {at_least: 5, within: 30s}", down, ""},
 		{"default key has no type", "on: [interface_down, interface_up]\nflap: {changes: 3, within: 5s}", up, "0 sw1.example.net|GigabitEthernet0/1 value=interface_up"},
 		{"one type: each event is a change", "on: interface_down\nflap: {changes: 3, within: 5s}", down, "0 sw1.example.net|GigabitEthernet0/1"},
