@@ -10,6 +10,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"signalbox/event"
@@ -394,7 +395,7 @@ func receivedNano(ev *event.Event) int64 {
 // replayLane is the lane of the replay that a command belongs to.
 func (e *Engine) replayLane(c *record.Command) *lane {
 	if e.replay == nil || e.replayID != c.ID {
-		e.replay, e.replayID = newLane(), c.ID
+		e.replay, e.replayID = newLane(), strings.Clone(c.ID)
 		e.replay.replay, e.replay.dryRun = true, c.DryRun
 		e.replay.global = newWindow(e.rules.Windows().Global, MaxKeys)
 		e.replay.use(e.rules)

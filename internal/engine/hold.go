@@ -147,14 +147,26 @@ func (h *holds) update(l *lane, p *pipe, number uint64, free int64) {
 // freeAll lets go all that a rule holds whose state is gone: with the next
 // record.
 func (h *holds) freeAll(l *lane, p *pipe) {
-	for n := 1; n < len(h.list); n++ {
-		for i := range h.list[n].by {
-			if b := &h.list[n].by[i]; b.rule == p.Rule {
-				b.free = max(l.now, 1)
-				h.arm(l, uint32(n))
+	for _, number := range h.numbers() {
+		for n := h.of[number]; n != 0; n = h.list[n].next {
+			for i := range h.list[n].by {
+				if b := &h.list[n].by[i]; b.rule == p.Rule {
+					b.free = max(l.now, 1)
+					h.arm(l, n)
+				}
 			}
 		}
 	}
+}
+
+// numbers are the events that are held, in order.
+func (h *holds) numbers() []uint64 {
+	out := make([]uint64, 0, len(h.of))
+	for number := range h.of {
+		out = append(out, number)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // absorb ends what is held of the events of a finding of p.
@@ -213,12 +225,7 @@ func (l *lane) settle() {
 // save writes what is held, in order of the events.
 func (h *holds) save(w *correlate.StateWriter) {
 	w.Uint(uint64(h.n))
-	numbers := make([]uint64, 0, len(h.of))
-	for number := range h.of {
-		numbers = append(numbers, number)
-	}
-	slices.Sort(numbers)
-	for _, number := range numbers {
+	for _, number := range h.numbers() {
 		for n := h.of[number]; n != 0; n = h.list[n].next {
 			x := &h.list[n]
 			w.Kept(x.kept)
