@@ -85,13 +85,12 @@ func (c *ruleChange) keptText() string {
 	return strings.Join(words, ", ")
 }
 
-// gaugeKeys tells the metrics, now and then, what the rules' windows hold.
-func (d *decider) gaugeKeys() {
-	now := time.Now()
-	if now.Sub(d.gauged) < time.Second {
+// countKeys tells the metrics, now and then, how many keys the rules hold.
+func (d *decider) countKeys() {
+	if time.Since(d.counted) < keysEvery {
 		return
 	}
-	d.gauged = now
+	d.counted = time.Now()
 	var keys []metrics.RuleKeys
 	for _, k := range d.engine.RuleKeys() {
 		keys = append(keys, metrics.RuleKeys(k))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -59,10 +58,8 @@ type decider struct {
 	decided  atomic.Pointer[record.Position]
 	backlog  atomic.Int64
 	rules    atomic.Pointer[string]
-	resets   atomic.Pointer[[]string]   // of the rule change that reset something last
-	counted  time.Time                  // when the keys of rules were told last; of the reader
 	change   atomic.Pointer[ruleChange] // the last
-	gauged   time.Time
+	counted  time.Time                  // when the keys of rules were told last; of the reader
 }
 
 // verdict is either a stretch that was decided or a snapshot of the engine that
@@ -160,9 +157,11 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 		v := d.engine.RulesVersion()
 		d.switched(v, stretches)
 		d.rules.Store(&v)
-		d.gaugeKeys()
-		for _, s := range d.cut(b, stretches) {
-			if !d.logged.Less(s.Through) {
+		d.ticker.came(b)
+		d.ticker.next(d.engine.NextTimer())
+		d.countKeys()
+		for _, s := range stretches {
+			if !d.news(&s) {
 				continue // decided before the last stop; read again for the state
 			}
 			d.backlog.Add(1)
@@ -208,33 +207,6 @@ func countAhead(l *eventlog.Log, last *record.Batch) (n int, err error) {
 		return 0, fmt.Errorf("the last decisions: %w", err)
 	}
 	return n, nil
-}
-
-// tellResets says what rules have forgotten because they changed.
-func (d *decider) tellResets(s *engine.Stretch) {
-	if len(s.Resets) == 0 || !d.logged.Less(s.Through) {
-		return
-	}
-	for _, r := range s.Resets {
-		d.logger.Warn("a rule change reset what was remembered", "what", r)
-	}
-	d.metrics.Resets(len(s.Resets))
-	told := slices.Clone(s.Resets)
-	d.resets.Store(&told)
-}
-
-// countKeys tells the metrics, now and then, how many keys the rules hold.
-func (d *decider) countKeys() {
-	if time.Since(d.counted) < keysEvery {
-		return
-	}
-	d.counted = time.Now()
-	held := d.engine.RuleKeys()
-	keys := make([]metrics.RuleKeys, len(held))
-	for i, k := range held {
-		keys[i] = metrics.RuleKeys(k)
-	}
-	d.metrics.Keys(keys)
 }
 
 // tick writes into the log that time has come.
@@ -346,12 +318,17 @@ func (d *decider) gather(ctx context.Context, in <-chan verdict, s *engine.Stret
 }
 
 // merge lengthens s by v where one batch can hold both: the same rule set
-// decided them, and the decisions are not too many.
+// decided them, and the decisions are neither too many nor too large.
 func merge(s *engine.Stretch, v *verdict) bool {
 	if v.snapshot != nil || v.stretch.RulesVersion != s.RulesVersion || v.stretch.From != s.Through ||
-		len(s.Records)+len(v.stretch.Records) > 2*decideRecords || size(s.Records)+size(v.stretch.Records) > 2*cutBytes {
+		len(s.Records)+len(v.stretch.Records) > 2*decideRecords || s.Size+v.stretch.Size > decideBytes {
 		return false
 	}
+	// One without a length is the beginning of what is decided next, alone.
+	if s.From == s.Through || v.stretch.From == v.stretch.Through {
+		return false
+	}
+	s.Size += v.stretch.Size
 	s.Through = v.stretch.Through
 	s.Events += v.stretch.Events
 	s.Unmatched += v.stretch.Unmatched
