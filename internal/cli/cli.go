@@ -75,7 +75,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.serveCmd(), a.sendCmd(), a.checkCmd(), a.mapCmd(), a.typesCmd(),
 		a.eventsCmd(), a.replayCmd(), a.rejectedCmd(), a.runsCmd(), a.deadletterCmd(),
 		a.ledgerCmd(), a.statusCmd(), a.actionsCmd(), a.reloadCmd(),
-		a.testCmd(), a.captureCmd())
+		a.testCmd(), a.captureCmd(), a.importCmd())
 	root.AddCommand(a.situationsCmd(), a.explainCmd(), a.rulesCmd(), a.backtestCmd())
 	strict(root)
 	return root
