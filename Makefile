@@ -10,7 +10,7 @@ CRASHES ?= 50
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build run test test-deps check lint race fuzz crash faults bench clean
+.PHONY: build run test test-deps check lint race fuzz crash faults bench bench-correlate bench-recovery clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/signalbox ./cmd/signalbox
@@ -55,6 +55,17 @@ faults: build
 
 bench: build
 	scripts/bench.sh
+
+# The same events and rules for Signalbox, a Python correlator and
+# ansible-rulebook: what each finds, and how fast. Writes bin/correlate.md.
+bench-correlate:
+	scripts/install-bench-deps.sh
+	@mkdir -p bin
+	$(GO) run ./bench/correlate -rulebook bin/rulebook/bin/ansible-rulebook -out bin/correlate.md
+
+# How long a start after a crash takes with 10,000,000 events in the log.
+bench-recovery: build
+	$(GO) run ./bench/correlate recovery -bin bin/signalbox
 
 clean:
 	rm -rf bin
