@@ -29,7 +29,6 @@ type partials[E any] []partial[E]
 // evicted are those of one that had to make room. An error is that of a
 // condition without an answer; the event may have been taken all the same.
 func (p *partials[E]) take(e E, can uint64, parts []Part, now int64, ask asks[E]) (done, evicted []E, at int, err error) {
-	slots := make([]E, len(parts))
 	for i := range *p {
 		x := &(*p)[i]
 		next := len(x.slots)
@@ -37,7 +36,7 @@ func (p *partials[E]) take(e E, can uint64, parts []Part, now int64, ask asks[E]
 			continue
 		}
 		if parts[next].Bound {
-			clear(slots)
+			slots := make([]E, len(parts))
 			copy(slots, x.slots)
 			ok, why := ask(next, e, slots)
 			if why != nil {
@@ -59,8 +58,7 @@ func (p *partials[E]) take(e E, can uint64, parts []Part, now int64, ask asks[E]
 		return nil, nil, -1, err
 	}
 	if parts[0].Bound {
-		clear(slots)
-		if ok, why := ask(0, e, slots); !ok || why != nil {
+		if ok, why := ask(0, e, make([]E, len(parts))); !ok || why != nil {
 			return nil, nil, -1, why
 		}
 	}

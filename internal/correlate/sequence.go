@@ -89,7 +89,11 @@ func canBe(ins []Input) (can uint64) {
 }
 
 // asker asks the rules about parts that are Bound, for it and for what is kept.
+// It is nil where no part is.
 func (e *Env) asker(it *Item) asks[Kept] {
+	if !anyBound(e.Plan.Parts) {
+		return nil
+	}
 	return func(part int, k Kept, slots []Kept) (bool, error) {
 		bound := make([]*event.Event, len(slots))
 		for i, s := range slots {

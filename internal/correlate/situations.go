@@ -1,6 +1,8 @@
 package correlate
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -24,8 +26,7 @@ const (
 // that are is in the log's decisions.
 type situations struct {
 	rules   map[string]*ruleSituations
-	byID    map[situationID]situationPlace
-	openers map[event.ID]situationID // events that tell of something that is down
+	openers map[event.ID][]situationPlace // by events that tell of something that is down
 }
 
 // ruleSituations are those of one rule, by their key.
@@ -40,6 +41,8 @@ type situationPlace struct {
 	n  uint32
 }
 
+func (at situationPlace) state() *situationState { return &at.of.at(at.n).state }
+
 type situationState struct {
 	id           situationID
 	acknowledged bool
@@ -51,7 +54,7 @@ type situationState struct {
 const maxOpeners = 16
 
 func newSituations() *situations {
-	return &situations{rules: map[string]*ruleSituations{}, byID: map[situationID]situationPlace{}, openers: map[event.ID]situationID{}}
+	return &situations{rules: map[string]*ruleSituations{}, openers: map[event.ID][]situationPlace{}}
 }
 
 // Found opens a situation, or updates the one that is not resolved.
@@ -74,10 +77,9 @@ func (m *situations) Found(env *Env, f *Finding) Story {
 	n, s, _ = rs.useKey(env, key, nil)
 	if change == "opened" {
 		s.state.id = newSituationID(env, key)
-		m.byID[s.state.id] = situationPlace{rs, n}
 	}
 	s.state.last = f.Event
-	m.remember(env, &s.state, f)
+	m.remember(env, situationPlace{rs, n}, f)
 	return Story{Change: changed(rs.rule, s, change, f.Event.ID()), Run: run, Branch: branch, Finding: *f}
 }
 
@@ -113,6 +115,10 @@ func newSituationID(env *Env, key string) situationID {
 	return situationID{env.At, [8]byte(h.Sum(nil))}
 }
 
+func (id situationID) compare(other situationID) int {
+	return cmp.Or(cmp.Compare(id.at.Seq, other.at.Seq), cmp.Compare(id.at.Index, other.at.Index), bytes.Compare(id.hash[:], other.hash[:]))
+}
+
 func (id situationID) String() string {
 	return fmt.Sprintf("s%d-%d-%s", id.at.Seq, id.at.Index, hex.EncodeToString(id.hash[:]))
 }
@@ -142,7 +148,8 @@ func dueText(env *Env) string {
 
 // remember notes the events of a finding that tell of something that is down,
 // so that what is suppressed behind it finds the situation.
-func (m *situations) remember(env *Env, st *situationState, f *Finding) {
+func (m *situations) remember(env *Env, at situationPlace, f *Finding) {
+	st := at.state()
 	if env.Network == nil {
 		return
 	}
@@ -153,11 +160,18 @@ func (m *situations) remember(env *Env, st *situationState, f *Finding) {
 		if eff := env.Rules.Effect(k.Event().Type); eff != DeviceDown && eff != LinkDown {
 			continue
 		}
-		if id := k.ID(); m.openers[id] == (situationID{}) {
-			m.openers[id] = st.id
+		if id := k.ID(); !slices.Contains(m.openers[id], at) {
+			m.opened(id, at)
 			st.openers = append(st.openers, id)
 		}
 	}
+}
+
+// opened enters a situation under one of its events, in order of ids.
+func (m *situations) opened(ev event.ID, at situationPlace) {
+	list := append(m.openers[ev], at)
+	slices.SortFunc(list, func(a, b situationPlace) int { return a.state().id.compare(b.state().id) })
+	m.openers[ev] = list
 }
 
 // changed is a step in the life of a situation.
@@ -175,10 +189,7 @@ func (m *situations) end(env *Env, rs *ruleSituations, n uint32, ev event.ID) re
 	s := rs.at(n)
 	c := changed(rs.rule, s, "resolved", ev)
 	c.State = stateResolved
-	delete(m.byID, s.state.id)
-	for _, id := range s.state.openers {
-		delete(m.openers, id)
-	}
+	m.forget(situationPlace{rs, n})
 	rs.drop(env, n)
 	return c
 }
@@ -208,9 +219,8 @@ func (m *situations) resolved(c record.SituationChange, plan *Situation, key str
 // same.
 func (m *situations) Command(env *Env, verb, id, by, note string) Story {
 	refuse := func(why string) Story { return Story{Change: record.SituationChange{By: by, Note: why}} }
-	name, ok := parseSituationID(id)
-	at := m.byID[name]
-	if !ok || at.of == nil {
+	at, ok := m.byID(id)
+	if !ok {
 		return refuse("there is no situation " + id + " that is not resolved")
 	}
 	rs := at.of
@@ -237,14 +247,45 @@ func (m *situations) Command(env *Env, verb, id, by, note string) Story {
 	return refuse("situations know no " + verb)
 }
 
-// Attach adds an event to the situation that another event opened.
-func (m *situations) Attach(env *Env, opener event.ID, it *Item) Story {
-	at, ok := m.byID[m.openers[opener]]
+// byID looks through all situations: a person's command is worth the
+// millisecond, an index by id is not worth its memory.
+func (m *situations) byID(text string) (situationPlace, bool) {
+	id, ok := parseSituationID(text)
 	if !ok {
-		return Story{}
+		return situationPlace{}, false
 	}
-	s := at.of.at(at.n)
-	return Story{Change: changed(at.of.rule, s, "updated", it.Event().ID)}
+	for _, rs := range m.rules { // at most one has it
+		for n := rs.oldest; n != 0; n = rs.at(n).next {
+			if rs.at(n).state.id == id {
+				return situationPlace{rs, n}, true
+			}
+		}
+	}
+	return situationPlace{}, false
+}
+
+// Attach adds an event to the situations that another event opened. All but the
+// first go to env.Stories.
+func (m *situations) Attach(env *Env, opener event.ID, it *Item) (first Story) {
+	for i, at := range m.openers[opener] {
+		story := Story{Change: changed(at.of.rule, at.of.at(at.n), "updated", it.Event().ID)}
+		if i == 0 {
+			first = story
+		} else {
+			env.Stories = append(env.Stories, story)
+		}
+	}
+	return first
+}
+
+// forget takes a situation out of what others find it by.
+func (m *situations) forget(at situationPlace) {
+	for _, id := range at.state().openers {
+		rest := slices.DeleteFunc(m.openers[id], func(x situationPlace) bool { return x == at })
+		if m.openers[id] = rest; len(rest) == 0 {
+			delete(m.openers, id)
+		}
+	}
 }
 
 // Use resets the situations of rules that mean another thing by them now.
@@ -255,11 +296,7 @@ func (m *situations) Use(signature func(rule string) (string, bool), reset func(
 			continue
 		}
 		for n := rs.oldest; n != 0; n = rs.at(n).next {
-			st := &rs.at(n).state
-			delete(m.byID, st.id)
-			for _, id := range st.openers {
-				delete(m.openers, id)
-			}
+			m.forget(situationPlace{rs, n})
 		}
 		delete(m.rules, rule)
 		if n := len(rs.index); n > 0 {
@@ -276,7 +313,7 @@ type OpenSituation struct {
 
 // Open lists the situations that are not resolved.
 func (m *situations) Open() []OpenSituation {
-	out := make([]OpenSituation, 0, len(m.byID))
+	out := make([]OpenSituation, 0, m.Keys().Held)
 	for _, rule := range slices.Sorted(maps.Keys(m.rules)) {
 		rs := m.rules[rule]
 		for n := rs.oldest; n != 0; {
@@ -343,9 +380,8 @@ func (m *situations) Load(r *StateReader) {
 		})
 		for n := rs.oldest; n != 0; n = rs.at(n).next {
 			st := &rs.at(n).state
-			m.byID[st.id] = situationPlace{rs, n}
 			for _, id := range st.openers {
-				m.openers[id] = st.id
+				m.opened(id, situationPlace{rs, n})
 			}
 		}
 	}
