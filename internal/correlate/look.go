@@ -91,6 +91,11 @@ type looker struct {
 	lines []string
 }
 
+// ago is how long before something was.
+func (l *looker) ago(at int64) time.Duration {
+	return time.Duration(l.now - at).Round(time.Millisecond)
+}
+
 // maxLooked bounds the events that are told of one thing.
 const maxLooked = 20
 
@@ -122,7 +127,7 @@ func (l *looker) event(k Kept, as string, at int64) {
 		line += " as " + as
 	}
 	if at != 0 {
-		line += fmt.Sprintf(", %s before", time.Duration(l.now-at))
+		line += fmt.Sprintf(", %s before", l.ago(at))
 	}
 	l.say("%s", line)
 }
@@ -172,7 +177,7 @@ func (l *looker) count(st *countState) {
 
 func (l *looker) flap(st *flapState) {
 	if st.going && st.last > l.now-int64(l.plan.Within) {
-		l.say("before: it flaps, the last change came %s before", time.Duration(l.now-st.last))
+		l.say("before: it flaps, the last change came %s before", l.ago(st.last))
 		return
 	}
 	live := l.inWindow(st.changes)
@@ -198,7 +203,7 @@ func (l *looker) sequence(list partials[Kept]) {
 		if l.now-x.first >= int64(l.plan.Within) {
 			continue
 		}
-		l.say("before: %d of %d parts, begun %s before", len(x.slots), len(l.plan.Parts), time.Duration(l.now-x.first))
+		l.say("before: %d of %d parts, begun %s before", len(x.slots), len(l.plan.Parts), l.ago(x.first))
 		for i, k := range x.slots {
 			l.event(k, l.part(i), 0)
 		}
@@ -234,7 +239,7 @@ func (l *looker) threshold(st *thresholdState) {
 	case st.found:
 		l.say("before: over the limit, and found; it must pass its clear limit first")
 	case len(st.over) > 0:
-		l.say("before: over the limit for %s of %s, %d samples", time.Duration(l.now-st.since), l.plan.Within, st.total)
+		l.say("before: over the limit for %s of %s, %d samples", l.ago(st.since), l.plan.Within, st.total)
 	default:
 		l.say("before: not over the limit")
 	}
@@ -255,7 +260,7 @@ func (l *looker) dampen(st *dampState) {
 func (l *looker) group(st *groupState) {
 	told := "no run yet"
 	if st.ran {
-		told = fmt.Sprintf("the last run %s before", time.Duration(l.now-st.last))
+		told = fmt.Sprintf("the last run %s before", l.ago(st.last))
 	}
 	l.say("before: a group of %d, %d of them not told yet, %s", len(st.members), st.fresh, told)
 }
