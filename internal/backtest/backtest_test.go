@@ -2,6 +2,7 @@ package backtest_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -205,5 +206,32 @@ func TestThePage(t *testing.T) {
 	}
 	if strings.ContainsAny(text, "\x1b\u202e") {
 		t.Error("control characters came into the text")
+	}
+}
+
+// Both sides decide at once about large batches, and it makes no difference.
+func TestSidesAtOnce(t *testing.T) {
+	var b strings.Builder
+	for i := range 2000 {
+		at := "+"
+		if i%200 == 0 {
+			at = fmt.Sprintf("%dm", i/200)
+		}
+		fmt.Fprintf(&b, "%s %s sw%d Gi0/%d\n", at, []string{"interface_down", "interface_up", "device_reboot"}[i%3], i%7, i%5)
+	}
+	log := logOf(t, b.String())
+	large := run(t, trial(t), log)
+	var cut []*record.Batch
+	for _, batch := range log {
+		for i := range batch.Records {
+			c := *batch
+			c.Seq, c.Records = uint64(len(cut)+10), batch.Records[i:i+1]
+			cut = append(cut, &c)
+		}
+	}
+	one, _, _ := written(t, large)
+	two, _, _ := written(t, run(t, trial(t), cut))
+	if one != two || large.Diff.Same == 0 || large.Diff.Fewer == 0 {
+		t.Errorf("at once it reads\n%s\nand one by one\n%s", one, two)
 	}
 }

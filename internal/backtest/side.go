@@ -21,6 +21,8 @@ type side struct {
 	c      Candidate
 	engine *engine.Engine
 
+	decided []engine.Stretch // of the step under way
+	err     error
 	runs    []started // of the step under way, within the stretch
 	rules   map[string]*ruleTally
 	devices map[string]*tally
@@ -89,6 +91,9 @@ func (s *side) rule(name string) *ruleTally {
 	}
 	return x
 }
+
+// decide lets the engine decide about a batch. Both sides may do so at once.
+func (s *side) decide(b *record.Batch) { s.decided, s.err = s.engine.Step(b) }
 
 // take counts what was decided about one batch.
 func (s *side) take(b *record.Batch, stretches []engine.Stretch) {

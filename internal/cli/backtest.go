@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -195,6 +196,10 @@ func (r *backtestRun) from(o *backtest.Options) time.Time {
 
 // try takes the batches through a trial.
 func (a *app) try(ctx context.Context, o backtest.Options, r *backtestRun) (*backtest.Report, error) {
+	if os.Getenv("GOGC") == "" {
+		// Most of what is read is forgotten at once: memory for time.
+		defer debug.SetGCPercent(debug.SetGCPercent(300))
+	}
 	t := backtest.New(o)
 	from, end := r.from(&o), o.Until
 	if end.IsZero() {
