@@ -18,7 +18,13 @@ const shown = 5
 
 // page is made once: a mistake in it is one in this binary.
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"n":      Number,
+	"n": Number,
+	"z": func(n uint64) string { // a table is read faster without its noughts
+		if n == 0 {
+			return "–"
+		}
+		return Number(n)
+	},
 	"count":  func(n int) string { return Number(uint64(n)) },
 	"plural": func(n uint64, what string) string { return plural(n, what) },
 	"when":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
