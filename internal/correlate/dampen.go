@@ -1,7 +1,7 @@
 package correlate
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -56,8 +56,8 @@ func (m *dampener) Admit(env *Env, p *Passage) Admission {
 		env.SetTimerLast(&s.timer, n, env.Now+st.reuse(d))
 	}
 	st.last, st.inputs = p.Item.Keep(), OwnInputs(p.Inputs)
-	return Admission{Outcome: "dampened", Detail: fmt.Sprintf("penalty %d, suppressed above %d until it is down to %d",
-		st.penalty>>pointBits, d.Suppress, d.Reuse)}
+	return Admission{Outcome: "dampened", Detail: "penalty " + strconv.FormatUint(st.penalty>>pointBits, 10) +
+		", suppressed above " + strconv.Itoa(d.Suppress) + " until it is down to " + strconv.Itoa(d.Reuse)}
 }
 
 // points is a number of points as a penalty.

@@ -150,8 +150,8 @@ func dueText(env *Env) string {
 // so that what is suppressed behind it finds the situation.
 func (m *situations) remember(env *Env, at situationPlace, f *Finding) {
 	st := at.state()
-	if env.Network == nil {
-		return
+	if net, ok := env.Network.(*network); !ok || net.g == nil {
+		return // nothing is ever suppressed
 	}
 	for _, k := range f.Events {
 		if len(st.openers) >= maxOpeners {
