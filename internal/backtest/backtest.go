@@ -104,15 +104,15 @@ func (c Candidate) Reach() time.Duration {
 // ErrEnded means that a batch came after the report was made.
 var ErrEnded = errors.New("backtest: it has ended")
 
-// Take lets the rules decide about a batch of log.events, in the order of the
-// log; other subjects are passed over, as is what is later than Until. What the
+// Take lets the rules decide about a batch that holds log.events, in the order of
+// the log; others are passed over, as is what is later than Until. What the
 // log says of rule sets and of replays is passed over too: here the given rules
 // decide, from the beginning. The batch is not changed, and may be kept.
 func (t *Backtest) Take(b *record.Batch) error {
 	if t.ended {
 		return ErrEnded
 	}
-	if b.Subject != "" && b.Subject != record.Events || len(b.Records) == 0 ||
+	if b.Subject != "" && !b.Holds(record.Events) || len(b.Records) == 0 ||
 		!t.o.Until.IsZero() && b.Time.After(t.o.Until) || b.Seq <= t.lastSeq {
 		return nil
 	}

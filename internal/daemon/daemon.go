@@ -183,7 +183,7 @@ func (d *daemon) hire(state stateDir) error {
 	if d.worker, err = worker.New(cfg); err != nil {
 		return err
 	}
-	d.labour = &labour{log: d.log, worker: d.worker, state: state, logger: d.logger}
+	d.labour = &labour{log: d.log, worker: d.worker, state: state, logger: d.logger, relay: d.decider.relay}
 	d.built.Store(true)
 	return nil
 }

@@ -56,6 +56,7 @@ type decider struct {
 	// start: from then on the rule sets of all that was decided are loaded.
 	caughtUp chan struct{}
 	decided  atomic.Pointer[record.Position]
+	relay    *relay // to the worker
 	backlog  atomic.Int64
 	rules    atomic.Pointer[string]
 	change   atomic.Pointer[ruleChange] // the last
@@ -70,7 +71,7 @@ type verdict struct {
 }
 
 func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
-	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{}), ticker: newTicker()}
+	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{}), ticker: newTicker(), relay: newRelay()}
 	last, err := l.Last(context.Background(), record.Decisions)
 	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 		return nil, fmt.Errorf("the last decision: %w", err)
@@ -146,7 +147,7 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 	d.ticker.next(d.engine.NextTimer())
 	return d.log.Read(ctx, from, nil, func(b *record.Batch) error {
 		d.books.count(b)
-		if b.Subject != record.Events {
+		if !b.Holds(record.Events) {
 			return nil
 		}
 		stretches, err := d.engine.Step(b)
@@ -160,6 +161,7 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 		d.ticker.came(b)
 		d.ticker.next(d.engine.NextTimer())
 		d.countKeys()
+		d.passed(b, stretches)
 		for _, s := range stretches {
 			if !d.news(&s) {
 				continue // decided before the last stop; read again for the state
@@ -200,7 +202,11 @@ func countAhead(l *eventlog.Log, last *record.Batch) (n int, err error) {
 		if b.From != b.Through {
 			return eventlog.ErrStop
 		}
-		n += len(b.Records)
+		for i := range b.Records {
+			if b.Records[i].Decision != nil {
+				n++
+			}
+		}
 		return nil
 	})
 	if err != nil {
@@ -235,6 +241,17 @@ func (d *decider) tick(ctx context.Context) (record.Position, error) {
 }
 
 var errNoPosition = errors.New("the log gave no position")
+
+// passed tells the log where a batch brings no decision: then it need not wait
+// for one.
+func (d *decider) passed(b *record.Batch, stretches []engine.Stretch) {
+	for i := range stretches {
+		if len(stretches[i].Records) > 0 {
+			return
+		}
+	}
+	d.log.Passed(b.Seq)
+}
 
 func send[T any](ctx context.Context, c chan<- T, v T) error {
 	select {
@@ -349,6 +366,7 @@ func (d *decider) append(ctx context.Context, s *engine.Stretch) error {
 		return fmt.Errorf("decisions %s to %s: %w", s.From, s.Through, err)
 	}
 	d.decided.Store(&s.Through)
+	d.relay.hand(b)
 	return nil
 }
 

@@ -107,7 +107,7 @@ func (h history) begin(ctx context.Context, st eventlog.State, q api.EventQuery)
 		for i := range b.Records {
 			ev, ok := eventOf(&b.Records[i])
 			switch {
-			case status && b.Subject == record.Decisions && b.Records[i].Decision != nil:
+			case status && b.Records[i].Decision != nil:
 				if d := b.Records[i].Decision; d.OfEvent() && d.Verdict != record.Unmatched && statusOf(d) == q.Status {
 					n++
 				}
@@ -117,7 +117,7 @@ func (h history) begin(ctx context.Context, st eventlog.State, q api.EventQuery)
 				}
 			}
 		}
-		if status && b.Subject == record.Decisions && q.Status == "unmatched" {
+		if status && q.Status == "unmatched" {
 			n += int(b.UnmatchedCount)
 		}
 		// With a status the decision comes after its event: some more are read
@@ -125,7 +125,7 @@ func (h history) begin(ctx context.Context, st eventlog.State, q api.EventQuery)
 		if n >= q.Limit && !status {
 			return eventlog.ErrStop
 		}
-		if n >= 2*q.Limit+100 && b.Subject == record.Events {
+		if n >= 2*q.Limit+100 && b.Holds(record.Events) {
 			return eventlog.ErrStop
 		}
 		return nil
@@ -199,12 +199,18 @@ func (s *scan) apply(b *record.Batch) error {
 	if s.f == nil {
 		s.f = newFilter(s.q)
 	}
-	if !s.q.Until.IsZero() && b.Time.After(s.q.Until) && b.Subject == record.Events {
+	if b.Holds(record.Decisions) { // about what came before this batch
+		if err := s.decisions(b); err != nil {
+			return err
+		}
+	}
+	if !s.q.Until.IsZero() && b.Time.After(s.q.Until) {
 		return nil
 	}
-	if b.Subject == record.Events {
-		return s.events(b)
-	}
+	return s.events(b)
+}
+
+func (s *scan) decisions(b *record.Batch) error {
 	byPos := map[record.Position]*record.Decision{}
 	for i := range b.Records {
 		if d := b.Records[i].Decision; d != nil && d.OfEvent() {
@@ -351,15 +357,20 @@ func (h history) find(ctx context.Context, id event.ID) (*api.Entry, error) {
 
 // only is apply for one event: the others need not wait for their decisions.
 func (s *scan) only(b *record.Batch, id event.ID) error {
-	if b.Subject != record.Events {
-		return s.apply(b)
+	if s.f == nil {
+		s.f = newFilter(s.q)
+	}
+	if b.Holds(record.Decisions) {
+		if err := s.decisions(b); err != nil {
+			return err
+		}
 	}
 	for i := range b.Records {
 		if ev, ok := eventOf(&b.Records[i]); ok && ev.ID == id {
 			one := *b
 			one.Records = b.Records[:i+1]
 			before := len(s.waiting)
-			if err := s.apply(&one); err != nil {
+			if err := s.events(&one); err != nil {
 				return err
 			}
 			if n := len(s.waiting); n > before {

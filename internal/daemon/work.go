@@ -23,6 +23,7 @@ type labour struct {
 	worker *worker.Worker
 	state  stateDir
 	logger *slog.Logger
+	relay  *relay // from the decider
 }
 
 // prepare brings the worker's state up to what the log says. Nothing is done
@@ -59,16 +60,15 @@ func (l *labour) prepare(ctx context.Context) (record.Position, error) {
 // follow starts the runs that are decided from now on, until ctx ends.
 func (l *labour) follow(ctx context.Context, from record.Position) error {
 	saved := time.Now()
-	err := l.log.Read(ctx, from, []record.Subject{record.Decisions}, func(b *record.Batch) error {
-		if err := l.worker.Apply(b); err != nil {
-			return err
-		}
-		if time.Since(saved) > snapshotEvery {
+	f := &following{relay: l.relay, log: l.log, at: from, apply: func(b *record.Batch) error {
+		err := l.worker.Apply(b)
+		if err == nil && time.Since(saved) > snapshotEvery {
 			saved = time.Now()
 			l.save()
 		}
-		return nil
-	})
+		return err
+	}}
+	err := f.run(ctx)
 	if errors.Is(err, worker.ErrStopped) || errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -142,14 +142,11 @@ func (a archive) Run(ctx context.Context, id string, decided record.Position) (*
 	h := &worker.History{}
 	closed := false
 	err = a.log.Range(ctx, from, record.Position{Seq: st.Last}, []record.Subject{record.Decisions, record.Journal}, func(b *record.Batch) error {
-		if b.Subject == record.Decisions {
-			if h.Decision == nil {
-				findDecision(h, b, id)
-			}
+		if h.Decision == nil && b.Holds(record.Decisions) {
+			findDecision(h, b, id)
 			if h.Decision == nil && !b.From.Less(trigger) {
 				return errFound // the trigger's stretch is past: there is no such run
 			}
-			return nil
 		}
 		for i := range b.Records {
 			r := &b.Records[i]

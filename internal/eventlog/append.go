@@ -123,8 +123,7 @@ type call struct {
 	records, bytes int64 // room taken in the queue
 }
 
-// appender writes one subject: it gathers what waits into a batch while the
-// batch before is being written.
+// appender is the queue of one subject: what waits in it the committer writes.
 type appender struct {
 	l       *Log
 	subject record.Subject
@@ -134,32 +133,74 @@ type appender struct {
 	mu     sync.Mutex
 	queue  []piece
 	ending bool
-	wake   chan struct{} // has room for one: a signal that is pending is enough
 
-	finished chan finished // to complete; closed by run
+	finished *results      // to complete; closed by the committer
 	idle     chan struct{} // closed when all is written and told
-
-	// Of run alone: the buffers of the batch under way.
-	taken []piece
-	plain []byte
-	batch []byte
 }
 
-// finished is a batch whose fate is known.
+// finished is what one message had of an appender, once its fate is known.
 type finished struct {
 	pieces []piece
 	seq    uint64
+	base   uint32 // index of the first record in the message
 	err    error
+}
+
+// results is a queue that never keeps the committer waiting for a slow caller;
+// the room of the appenders bounds it.
+type results struct {
+	mu     sync.Mutex
+	more   sync.Cond
+	queue  []finished
+	closed bool
+}
+
+func newResults() *results {
+	r := new(results)
+	r.more.L = &r.mu
+	return r
+}
+
+func (r *results) put(f finished) {
+	r.mu.Lock()
+	r.queue = append(r.queue, f)
+	r.mu.Unlock()
+	r.more.Signal()
+}
+
+func (r *results) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.more.Signal()
+}
+
+// take waits for results; none means that there will be no more. spare is a
+// slice that take may use again.
+func (r *results) take(spare []finished) []finished {
+	clear(spare)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.queue) == 0 && !r.closed {
+		r.more.Wait()
+	}
+	out := r.queue
+	r.queue = spare[:0]
+	return out
 }
 
 func newAppender(l *Log, s record.Subject) *appender {
 	return &appender{l: l, subject: s, records: semaphore.NewWeighted(int64(l.cfg.QueueRecords)), bytes: semaphore.NewWeighted(int64(l.cfg.QueueBytes)),
-		wake: make(chan struct{}, 1), finished: make(chan finished, 1), idle: make(chan struct{})}
+		finished: newResults(), idle: make(chan struct{})}
 }
 
-// Queued is how many records wait or are being written.
+// Queued is how many records of a subject wait. Decisions never do: they are
+// one batch at a time.
 func (l *Log) Queued(s record.Subject) int {
 	a := l.subjects[s]
+	if a == nil {
+		return 0
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := 0
@@ -206,10 +247,7 @@ func (a *appender) put(ctx context.Context, pieces []piece, n int, done func([]r
 	}
 	a.queue = append(a.queue, pieces...)
 	a.mu.Unlock()
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
+	a.l.committer.signal()
 	return nil
 }
 
@@ -236,86 +274,45 @@ func (a *appender) refusal() error {
 	return a.l.refusal()
 }
 
-// finish lets run end when the queue is empty.
+// finish refuses all that comes from now on.
 func (a *appender) finish() {
 	a.mu.Lock()
 	a.ending = true
 	a.mu.Unlock()
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
 }
 
-// run writes batches until finish, or until the log's own life ends: then what
-// is left is refused.
-func (a *appender) run() {
-	defer close(a.finished)
-	for {
-		n, ending := a.take()
-		if n == 0 {
-			if ending {
-				return
-			}
-			select {
-			case <-a.wake:
-			case <-a.l.ctx.Done():
-				a.refuse(ErrClosed)
-				return
-			}
-			continue
-		}
-		seq, err := a.write(n)
-		a.tell(seq, err)
-	}
-}
-
-// take moves a batch's worth from the queue to taken.
-func (a *appender) take() (records int, ending bool) {
+// take takes pieces from the queue, at most a batch's worth and what there is
+// room for. The first piece of all in a message is taken whatever its size; over
+// says that a first piece was not taken because it is too large for the room.
+func (a *appender) take(room int, first bool) (pieces []piece, records, size int, over bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	size, i := 0, 0
+	i, most := 0, min(room, a.l.cfg.BatchBytes)
 	for ; i < len(a.queue); i++ {
 		p := &a.queue[i]
-		if i > 0 && (records+p.n > a.l.cfg.BatchRecords || size+len(p.enc) > a.l.cfg.BatchBytes) {
-			break
+		switch {
+		case i == 0 && (first || len(p.enc) <= room):
+		case i == 0:
+			return nil, 0, 0, true
+		case records+p.n > a.l.cfg.BatchRecords || size+len(p.enc) > most:
+			return a.cut(i), records, size, false
 		}
 		records, size = records+p.n, size+len(p.enc)
 	}
-	a.taken = append(make([]piece, 0, i), a.queue[:i]...)
+	return a.cut(i), records, size, false
+}
+
+// cut takes the first i pieces; mu is held.
+func (a *appender) cut(i int) []piece {
+	if i == 0 {
+		return nil
+	}
+	pieces := append(make([]piece, 0, i), a.queue[:i]...)
 	clear(a.queue[:i])
 	if a.queue = a.queue[i:]; len(a.queue) == 0 && cap(a.queue) < 64 {
 		a.queue = nil
 	}
-	return records, a.ending
-}
-
-// write puts the taken records in the log. For events that ends with an error
-// when the log broke and they are not in it; for the journal it ends only when
-// they are.
-func (a *appender) write(n int) (uint64, error) {
-	a.plain = a.plain[:0]
-	for _, p := range a.taken {
-		a.plain = append(a.plain, p.enc...)
-	}
-	if _, err := a.l.session(a.l.ctx); err != nil { // only then is the head known
-		return 0, ErrClosed
-	}
-	h := a.l.head(a.subject)
-	b := record.Batch{Subject: a.subject, Writer: a.l.writer(a.subject), Number: h.Number + 1, Prev: h.Hash}
-	a.batch = record.EncodeBatch(a.batch[:0], &b, n, a.plain)
-	if cap(a.plain) > 4*a.l.cfg.BatchBytes {
-		a.plain = nil
-	}
-	return a.l.settle(a, &b, a.batch, n)
-}
-
-// tell passes on what became of the batch under way.
-func (a *appender) tell(seq uint64, err error) {
-	if len(a.taken) > 0 {
-		a.finished <- finished{pieces: a.taken, seq: seq, err: err}
-		a.taken = nil
-	}
+	return pieces
 }
 
 // refuse tells all that wait that they will not be written.
@@ -325,35 +322,42 @@ func (a *appender) refuse(err error) {
 	a.queue = nil
 	a.mu.Unlock()
 	if len(pieces) > 0 {
-		a.finished <- finished{pieces: pieces, err: err}
+		a.finished.put(finished{pieces: pieces, err: err})
 	}
 }
 
 // complete tells callers what became of their records, in order.
 func (a *appender) complete() {
 	defer close(a.idle)
-	for f := range a.finished {
-		index := uint32(0)
-		for _, p := range f.pieces {
-			c := p.call
-			if f.err != nil {
-				c.err = f.err
-			}
-			for range p.n {
-				c.positions = append(c.positions, record.Position{Seq: f.seq, Index: index})
-				index++
-			}
-			if !p.foreign {
-				putBuf(p.enc)
-			}
-			if p.last {
-				a.release(c.records, c.bytes)
-				if c.err != nil {
-					c.done(nil, c.err)
-				} else {
-					c.done(c.positions, nil)
-				}
-			}
+	for all := a.finished.take(nil); len(all) > 0; all = a.finished.take(all) {
+		for i := range all {
+			a.told(&all[i])
+		}
+	}
+}
+
+func (a *appender) told(f *finished) {
+	index := f.base
+	for _, p := range f.pieces {
+		c := p.call
+		if f.err != nil {
+			c.err = f.err
+		}
+		for range p.n {
+			c.positions = append(c.positions, record.Position{Seq: f.seq, Index: index})
+			index++
+		}
+		if !p.foreign {
+			putBuf(p.enc)
+		}
+		if !p.last {
+			continue
+		}
+		a.release(c.records, c.bytes)
+		if c.err != nil {
+			c.done(nil, c.err)
+		} else {
+			c.done(c.positions, nil)
 		}
 	}
 }

@@ -78,7 +78,9 @@ func TestBreaksUnderLoad(t *testing.T) {
 	go func() {
 		followErr <- l.Read(t.Context(), record.Position{}, []record.Subject{record.Journal}, func(b *record.Batch) error {
 			for _, r := range b.Records {
-				followed = append(followed, strings.Clone(r.RunEnd.Run))
+				if r.RunEnd != nil { // what was written with it comes with it
+					followed = append(followed, strings.Clone(r.RunEnd.Run))
+				}
 			}
 			if len(followed) == runs {
 				return eventlog.ErrStop
@@ -137,8 +139,8 @@ func TestBreaksUnderLoad(t *testing.T) {
 		}
 	}
 	last, err := l.Last(t.Context(), record.Decisions)
-	if err != nil || last.Number < uint64(decided) || last.Number > uint64(decided)+1 || last.Number != last.Through.Seq {
-		t.Errorf("last batch of decisions is number %d through %s, %d were answered (%v)", last.Number, last.Through, decided, err)
+	if err != nil || last.Through.Seq < uint64(decided) || last.Through.Seq > uint64(decided)+1 {
+		t.Errorf("the last batch of decisions goes through %s, %d were answered (%v)", last.Through, decided, err)
 	}
 }
 

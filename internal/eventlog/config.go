@@ -68,7 +68,8 @@ type Config struct {
 // many goroutines.
 type Metrics interface {
 	// Appended tells of a batch that is on disk: its records, its bytes as
-	// written, and how long the write took.
+	// written, and how long the write took. Of one with records of several
+	// subjects it is told once for each, with their share of the bytes.
 	Appended(subject record.Subject, records, bytes int, took time.Duration)
 	// Restarted tells that the log was broken and works again.
 	Restarted()

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"signalbox/internal/record"
 )
@@ -16,14 +13,13 @@ import (
 // in b's Subject, Writer, Number and Prev. When the answer of the log is lost
 // it finds out what became of the batch, for as long as that takes (or ctx
 // lasts). A batch whose stretch is empty is the beginning of what is decided
-// about what follows. ErrConflict means that another engine has written: the caller is no
-// longer the active one. The position is that of b's first record.
+// about what follows. ErrConflict means that another engine has written: the
+// caller is no longer the active one. The position is that of b's first record:
+// decisions stand before all else that is written with them.
 func (l *Log) AppendDecisions(ctx context.Context, b *record.Batch) (record.Position, error) {
 	if b.Through.Less(b.From) || b.From == b.Through && len(b.Records) == 0 {
 		return record.Position{}, fmt.Errorf("decisions of the empty stretch %s to %s", b.From, b.Through)
 	}
-	l.decisions.Lock()
-	defer l.decisions.Unlock()
 	var plain []byte
 	for i := range b.Records {
 		plain = record.AppendRecord(plain, &b.Records[i])
@@ -31,51 +27,29 @@ func (l *Log) AppendDecisions(ctx context.Context, b *record.Batch) (record.Posi
 	if len(plain) > maxRecord {
 		return record.Position{}, fmt.Errorf("%w: the batch of decisions takes %d bytes, the log takes at most %d: decide a shorter stretch", ErrTooLarge, len(plain), maxRecord)
 	}
-	for sent := []byte(nil); ; {
-		sess, err := l.session(ctx)
-		if err != nil {
-			return record.Position{}, unavailable("%w", err)
+	r := &ruling{n: len(b.Records), plain: plain, answer: make(chan ruled, 1), head: record.Batch{From: b.From, Through: b.Through,
+		RulesVersion: b.RulesVersion, EventCount: b.EventCount, UnmatchedCount: b.UnmatchedCount}}
+	select {
+	case l.decisions <- struct{}{}: // until it is answered, even where ctx ends before
+	case <-ctx.Done():
+		return record.Position{}, ctx.Err()
+	}
+	for i := range b.Records {
+		if d := b.Records[i].Decision; d != nil {
+			r.runs += len(d.Runs)
 		}
-		if sent != nil {
-			if seq, ok := l.found(record.Decisions, b.Number, sent); ok {
-				l.noteDecided(seq, b.Through)
-				b.Seq = seq
-				return b.At(0), nil
-			}
+	}
+	l.committer.paced.Store(true)
+	l.committer.rule(r)
+	select {
+	case a := <-r.answer:
+		if a.err != nil {
+			return record.Position{}, a.err
 		}
-		last, err := l.lastDecided(sess.ctx, sess, b.From)
-		if errors.Is(err, ErrConflict) || errors.Is(err, ErrCorrupt) {
-			return record.Position{}, err
-		}
-		h := l.head(record.Decisions)
-		b.Subject, b.Writer, b.Number, b.Prev = record.Decisions, l.writer(record.Decisions), h.Number+1, h.Hash
-		sent = record.EncodeBatch(nil, b, len(b.Records), plain)
-		var seq uint64
-		began := time.Now()
-		if err == nil {
-			seq, err = l.publish(sess, record.Decisions, sent, jetstream.WithExpectLastSequencePerSubject(last))
-		}
-		if err == nil {
-			l.landed(b, seq, sent)
-			l.noteDecided(seq, b.Through)
-			l.cfg.metrics().Appended(record.Decisions, len(b.Records), len(sent), time.Since(began))
-			b.Seq = seq
-			return b.At(0), nil
-		}
-		if api := (*jetstream.APIError)(nil); errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-			l.noteDecided(0, record.Position{}) // look again: it says whether the conflict is real
-			if msg, err := sess.stream.GetLastMsgForSubject(sess.ctx, string(record.Decisions)); err == nil && record.Hash(msg.Data) == record.Hash(sent) {
-				l.landed(b, msg.Sequence, sent) // the first copy, late
-				l.noteDecided(msg.Sequence, b.Through)
-				b.Seq = msg.Sequence
-				return b.At(0), nil
-			}
-			continue
-		}
-		if l.ctx.Err() != nil {
-			return record.Position{}, ErrClosed
-		}
-		l.fail(sess, l.failure(err))
+		b.Seq, b.Subject, b.Writer, b.Number, b.Prev = a.head.Seq, a.head.Subject, a.head.Writer, a.head.Number, a.head.Prev
+		return b.At(0), nil
+	case <-ctx.Done():
+		return record.Position{}, ctx.Err()
 	}
 }
 

@@ -229,7 +229,6 @@ func (l *Log) saveCheckpoint() error {
 	}
 	l.cp.Written = time.Now()
 	c := l.cp
-	c.Last = l.passed()
 	c.Heads = make(map[string]head, len(l.cp.Heads))
 	for w, h := range l.cp.Heads {
 		c.Heads[w] = h

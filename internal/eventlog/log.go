@@ -36,22 +36,20 @@ type Log struct {
 	revived time.Time     // of revive alone, which never runs twice at once
 	wait    time.Duration // the same
 
-	failures chan error // from the server's log: a write has failed
-	subjects map[record.Subject]*appender
+	failures chan error                   // from the server's log: a write has failed
+	subjects map[record.Subject]*appender // events and journal
+
+	committer *committer
 
 	retentionEvery time.Duration
 
-	cpMu sync.Mutex
-	// floors is, for each subject of which a batch is being written, the last
-	// position known when that began: the batch lies beyond. Others may be
-	// acknowledged before it is noted, and the checkpoint must not pass it.
-	floors  map[record.Subject]uint64
+	cpMu    sync.Mutex
 	cp      checkpoint
 	changed bool
 	dirty   *dirSync
 
-	decisions sync.Mutex // one batch of decisions at a time
-	decided   decided    // guarded by decisions
+	decisions chan struct{} // one batch of decisions at a time
+	decided   decided       // of the committer alone
 }
 
 // Open opens the log in cfg.Dir, or on cfg.URL, and checks it: that it goes at
@@ -69,7 +67,8 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
 	l := &Log{cfg: cfg, log: log, dir: dir, opened: make(chan struct{}), told: make(map[string]bool),
 		failures: make(chan error, 1), dirty: newDirSync(cfg), retentionEvery: retentionEvery, subjects: make(map[record.Subject]*appender)}
 	l.ctx, l.stop = context.WithCancel(context.Background())
-	for _, s := range []record.Subject{record.Events, record.Decisions, record.Journal} {
+	l.decisions, l.committer = make(chan struct{}, 1), newCommitter(l)
+	for _, s := range []record.Subject{record.Events, record.Journal} {
 		l.subjects[s] = newAppender(l, s)
 	}
 	if err := l.start(ctx); err != nil {
@@ -81,9 +80,8 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
 	l.wg.Go(l.keepCheckpoint)
 	l.wg.Go(l.watchRetention)
 	l.wg.Go(l.scrub)
-	for _, s := range []record.Subject{record.Events, record.Journal} {
-		a := l.subjects[s]
-		l.wg.Go(a.run)
+	l.wg.Go(l.committer.run)
+	for _, a := range l.subjects {
 		l.wg.Go(a.complete)
 	}
 	return l, nil
@@ -92,7 +90,8 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
 // Node is the name of this node, the same for ever: 12 hex digits.
 func (l *Log) Node() string { return l.dir.node }
 
-// writer is this node's name as a writer of a subject.
+// writer is this node's name as a writer of messages of a subject. Each has a
+// chain of its own, so that who reads only some can check them.
 func (l *Log) writer(s record.Subject) string { return l.dir.node + "/" + string(s) }
 
 // Close stops taking records, writes what was taken, and stops the server.
@@ -108,9 +107,10 @@ func (l *Log) Close(ctx context.Context) error {
 	for _, a := range l.subjects {
 		a.finish()
 	}
-	for _, s := range []record.Subject{record.Events, record.Journal} {
+	l.committer.finish()
+	for _, a := range l.subjects {
 		select {
-		case <-l.subjects[s].idle:
+		case <-a.idle:
 		case <-ctx.Done():
 		}
 	}

@@ -21,14 +21,6 @@ const tellWithin = 10 * time.Second
 // publish writes one batch and waits until it is on disk, the session breaks,
 // or it has taken too long.
 func (l *Log) publish(sess *session, subject record.Subject, data []byte, opts ...jetstream.PublishOpt) (uint64, error) {
-	l.cpMu.Lock()
-	if l.floors == nil {
-		l.floors = make(map[record.Subject]uint64, 3)
-	}
-	if _, again := l.floors[subject]; !again {
-		l.floors[subject] = l.cp.Last
-	}
-	l.cpMu.Unlock()
 	ctx, cancel := context.WithTimeout(sess.ctx, l.cfg.PublishTimeout)
 	defer cancel()
 	opts = append(opts, jetstream.WithRetryAttempts(0)) // whether it landed is for us to find out
@@ -63,58 +55,7 @@ func (l *Log) failure(err error) error {
 	return reason(err.Error())
 }
 
-// settle publishes a batch and, when that fails, finds out what became of it.
-// Events that did not land are given back to their senders. All others are
-// sent again until they are in the log; so are events on an external server,
-// where the first copy may still be under way: were its number used for
-// another batch, the chain would fork. Readers take two copies as one.
-func (l *Log) settle(a *appender, b *record.Batch, data []byte, n int) (uint64, error) {
-	for {
-		sess, err := l.session(l.ctx)
-		if err != nil {
-			return 0, ErrClosed
-		}
-		began := time.Now()
-		seq, err := l.publish(sess, a.subject, data)
-		if err == nil {
-			l.landed(b, seq, data)
-			l.cfg.metrics().Appended(a.subject, n, len(data), time.Since(began))
-			return seq, nil
-		}
-		if l.ctx.Err() != nil {
-			return 0, ErrClosed
-		}
-		cause := l.failure(err)
-		why := unavailable("%w", cause)
-		l.fail(sess, cause)
-		if a.subject == record.Events {
-			a.refuse(why)
-			soon, cancel := context.WithTimeout(l.ctx, tellWithin)
-			if _, err := l.session(soon); err != nil {
-				a.tell(0, why)
-			}
-			cancel()
-		}
-		if _, err := l.session(l.ctx); err != nil {
-			return 0, ErrClosed
-		}
-		if seq, ok := l.found(a.subject, b.Number, data); ok {
-			return seq, nil
-		}
-		if a.subject == record.Events && l.cfg.embedded() {
-			return 0, why
-		}
-	}
-}
-
-// found says whether a batch is in the log as the last of its writer. A new
-// session has read the tail.
-func (l *Log) found(subject record.Subject, number uint64, data []byte) (uint64, bool) {
-	h := l.head(subject)
-	return h.Seq, h.Number == number && h.Hash == hash(record.Hash(data))
-}
-
-// head is the last batch that this node wrote to a subject.
+// head is the last batch that this node wrote with a subject.
 func (l *Log) head(s record.Subject) head {
 	l.cpMu.Lock()
 	defer l.cpMu.Unlock()
@@ -122,26 +63,16 @@ func (l *Log) head(s record.Subject) head {
 }
 
 // landed notes that a batch is on disk.
-func (l *Log) landed(b *record.Batch, seq uint64, data []byte) {
+func (l *Log) landed(s record.Subject, number, seq uint64, data []byte) {
+	sum := record.Hash(data)
 	l.cpMu.Lock()
 	defer l.cpMu.Unlock()
-	l.cp.Heads[b.Writer] = head{Number: b.Number, Seq: seq, Hash: record.Hash(data)}
+	l.cp.Heads[l.writer(s)] = head{Number: number, Seq: seq, Hash: sum}
 	l.cp.Last = max(l.cp.Last, seq)
-	delete(l.floors, b.Subject)
 	if l.cp.First == 0 {
 		l.cp.First, l.cp.Since = seq, time.Now()
 	}
 	l.changed = true
-}
-
-// passed is the last position of which everything before is noted in the heads
-// of the checkpoint. cpMu is held.
-func (l *Log) passed() uint64 {
-	last := l.cp.Last
-	for _, floor := range l.floors {
-		last = min(last, floor)
-	}
-	return last
 }
 
 // dirSync makes the names of new block files durable: the server syncs their

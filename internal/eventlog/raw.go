@@ -30,12 +30,14 @@ func (r Raw) Batch() (*record.Batch, error) {
 }
 
 // RangeRaw is RangeSince for who passes batches on, or decodes them elsewhere:
-// chains and checksums are checked, records are not decoded.
+// chains and checksums are checked, and records are decoded only where a batch
+// might hold something of the subjects without being of one of them.
 func (l *Log) RangeRaw(ctx context.Context, t time.Time, to record.Position, subjects []record.Subject, fn func(Raw) error) error {
 	if to.Seq == 0 {
 		return nil
 	}
-	r := reader{l: l, chain: newChain(), since: t, only: subjects, raw: true}
+	r := l.reader(subjects)
+	r.since, r.raw = t, true
 	if t.IsZero() {
 		r.next = 1
 	}

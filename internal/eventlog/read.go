@@ -12,8 +12,8 @@ import (
 	"signalbox/internal/record"
 )
 
-// Read calls fn with every batch of the given subjects (none means all), in
-// the order of the log, from the one that holds the position after from (the
+// Read calls fn with every batch that holds something of the given subjects
+// (none means all), whole (see record.Batch.Holds), in the order of the log, from the one that holds the position after from (the
 // zero Position: from the beginning), and follows for ever: through restarts
 // of the embedded server and broken connections. It returns when ctx ends (nil
 // then), with fn's error, or with a CorruptError where the log is damaged: what
@@ -23,7 +23,8 @@ import (
 // which !from.Less(b.At(i)). The batch is fn's to keep, but see
 // record.DecodeBatch on what its strings hold.
 func (l *Log) Read(ctx context.Context, from record.Position, subjects []record.Subject, fn func(*record.Batch) error) error {
-	r := reader{l: l, chain: newChain(), next: max(1, from.Seq), only: subjects, from: from}
+	r := l.reader(subjects)
+	r.next, r.from = max(1, from.Seq), from
 	return r.follow(ctx, 0, fn)
 }
 
@@ -32,19 +33,22 @@ func (l *Log) Range(ctx context.Context, from, to record.Position, subjects []re
 	if to.Seq == 0 || to.Seq < from.Seq {
 		return nil
 	}
-	r := reader{l: l, chain: newChain(), next: max(1, from.Seq), only: subjects, from: from}
+	r := l.reader(subjects)
+	r.next, r.from = max(1, from.Seq), from
 	return r.follow(ctx, to.Seq, fn)
 }
 
 // ReadSince is Read from the first batch that was written at t or after.
 func (l *Log) ReadSince(ctx context.Context, t time.Time, subjects []record.Subject, fn func(*record.Batch) error) error {
-	r := reader{l: l, chain: newChain(), since: t, only: subjects}
+	r := l.reader(subjects)
+	r.since = t
 	return r.follow(ctx, 0, fn)
 }
 
 // RangeSince is Range from the first batch that was written at t or after.
 func (l *Log) RangeSince(ctx context.Context, t time.Time, to record.Position, subjects []record.Subject, fn func(*record.Batch) error) error {
-	r := reader{l: l, chain: newChain(), since: t, only: subjects}
+	r := l.reader(subjects)
+	r.since = t
 	return r.follow(ctx, to.Seq, fn)
 }
 
@@ -68,7 +72,8 @@ func (l *Log) ReadBackwards(ctx context.Context, before uint64, subjects []recor
 			begin = end - stretch + 1
 		}
 		var batches []*record.Batch
-		r := reader{l: l, chain: newChain(), next: begin, only: subjects}
+		r := l.reader(subjects)
+		r.next = begin
 		err := r.follow(ctx, end, func(b *record.Batch) error {
 			batches = append(batches, b)
 			return nil
@@ -123,7 +128,8 @@ func (l *Log) Get(ctx context.Context, seq uint64) (*record.Batch, error) {
 	return l.decodeRaw(msg, err)
 }
 
-// Last reads the newest batch of a subject; ErrNotFound when there is none.
+// Last reads the newest batch that was written with a subject; ErrNotFound
+// when there is none. Decisions are always written with theirs.
 func (l *Log) Last(ctx context.Context, s record.Subject) (*record.Batch, error) {
 	sess, err := l.session(ctx)
 	if err != nil {
@@ -160,14 +166,47 @@ func badBatch(l *Log, seq uint64, err error) *CorruptError {
 type reader struct {
 	l     *Log
 	chain *chain
-	only  []record.Subject
-	next  uint64          // the sequence to go on from
-	from  record.Position // records up to here are known
-	since time.Time       // where next is 0: begin at that time
-	seen  uint64          // the last sequence that came, 0 at first
+	want  []record.Subject // what fn is to get; none: all
+	only  []string         // subjects of the messages that have it; none: all
+	next  uint64           // the sequence to go on from
+	from  record.Position  // records up to here are known
+	since time.Time        // where next is 0: begin at that time
+	seen  uint64           // the last sequence that came, 0 at first
 	pace  func(ctx context.Context, bytes int) error
 	raw   bool   // read the batches' headers only, and keep the bytes in data
 	data  []byte // of the batch that fn is called with
+}
+
+// reader makes a reader of what holds something of the given subjects. Such
+// records may be in messages of subjects that come before theirs.
+func (l *Log) reader(want []record.Subject) reader {
+	r := reader{l: l, chain: newChain(), want: want}
+	switch {
+	case len(want) == 0 || slices.Contains(want, record.Events):
+	case slices.Contains(want, record.Journal):
+		r.only = []string{string(record.Decisions), string(record.Journal)}
+	default:
+		r.only = []string{string(record.Decisions)}
+	}
+	return r
+}
+
+// wants says whether fn is to get a batch.
+func (r *reader) wants(b *record.Batch) bool {
+	if !r.from.IsZero() && len(b.Records) > 0 && !r.from.Less(b.At(len(b.Records)-1)) {
+		return false
+	}
+	if len(r.want) == 0 || slices.Contains(r.want, b.Subject) {
+		return true
+	}
+	if r.raw {
+		whole, err := record.DecodeBatch(r.data)
+		if err != nil {
+			return true // it is for fn to say so
+		}
+		b = whole
+	}
+	return slices.ContainsFunc(r.want, b.Holds)
 }
 
 // follow runs over sessions; to is where to end, 0 for never.
@@ -223,9 +262,7 @@ func (r *reader) run(ctx context.Context, sess *session, to uint64, fn func(*rec
 	if r.next == 0 {
 		cfg = jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &r.since}
 	}
-	for _, s := range r.only {
-		cfg.FilterSubjects = append(cfg.FilterSubjects, string(s))
-	}
+	cfg.FilterSubjects = r.only
 	consumer, err := sess.stream.OrderedConsumer(ctx, cfg)
 	if err != nil {
 		return err
@@ -296,7 +333,7 @@ func (r *reader) take(ctx context.Context, sess *session, msg jetstream.Msg, to 
 			return false, err
 		}
 	}
-	if v == follows && (r.from.IsZero() || len(b.Records) == 0 || r.from.Less(b.At(len(b.Records)-1))) {
+	if v == follows && r.wants(b) {
 		if err := fn(b); errors.Is(err, ErrStop) {
 			return true, nil
 		} else if err != nil {

@@ -56,7 +56,6 @@ func (l *Log) known() (*checkpoint, error) {
 	if l.cp.Node != "" {
 		c := l.cp
 		c.Heads = maps.Clone(c.Heads)
-		c.Last = l.passed()
 		return &c, nil
 	}
 	cp, err := readCheckpoint(l.cfg.Dir)
@@ -289,7 +288,6 @@ func (l *Log) verifyTail(ctx context.Context, sess *session, st jetstream.Stream
 	}
 	next.addMark(mark{Seq: st.LastSeq, Time: st.LastTime})
 	l.cp, l.changed = *next, true
-	clear(l.floors) // the tail has been read: what landed is known
 	return nil
 }
 

@@ -73,6 +73,17 @@ const (
 	KindRunEnd    Kind = 34 // log.journal: the run is over, or stopped for a person
 )
 
+// Subject is the part of the log that records of a kind belong to.
+func (k Kind) Subject() Subject {
+	switch {
+	case k < KindDecision:
+		return Events
+	case k < KindStepBegin:
+		return Decisions
+	}
+	return Journal
+}
+
 // Record is one entry of the log: Kind, and the field of that kind.
 type Record struct {
 	Kind      Kind
@@ -274,8 +285,12 @@ type RunEnd struct {
 // Batch is what one message of the log holds. While it is being written Seq and
 // Time are zero.
 type Batch struct {
-	Seq     uint64    // JetStream's stream sequence
-	Time    time.Time // log time: stamped by JetStream, one clock whoever sent it
+	Seq  uint64    // JetStream's stream sequence
+	Time time.Time // log time: stamped by JetStream, one clock whoever sent it
+	// Subject is the JetStream subject of the message. What waits is written
+	// together, so a batch may carry records of other subjects too: of its
+	// subjects this is log.decisions before log.journal before log.events. See
+	// Holds, and Kind.Subject for one record.
 	Subject Subject
 
 	// The chain: batches of one writer are numbered from 1, and each carries
@@ -293,6 +308,23 @@ type Batch struct {
 	EventCount, UnmatchedCount uint64
 
 	Records []Record
+}
+
+// Holds says whether the batch has something of a subject in it: for
+// log.decisions a stretch that was decided, even where it has no records.
+func (b *Batch) Holds(s Subject) bool {
+	if b.Subject == s {
+		return true
+	}
+	if s == Decisions {
+		return false // whatever has decisions is of their subject
+	}
+	for i := range b.Records {
+		if b.Records[i].Kind.Subject() == s {
+			return true
+		}
+	}
+	return false
 }
 
 // At is the position of the i-th record.

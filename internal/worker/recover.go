@@ -68,27 +68,30 @@ func (w *Worker) Recover(b *record.Batch) error {
 	if w.live {
 		return errors.New("worker: Recover after Resume")
 	}
-	switch b.Subject {
-	case record.Decisions:
-		if b.Seq <= w.frontier.Seq || b.Seq <= w.recovery.through.Seq || !w.isNew(b) {
-			return nil
-		}
-		for i := range b.Records {
-			if d := b.Records[i].Decision; d != nil {
-				w.recoverDecision(b.At(i), d)
-			}
-		}
-		// The whole batch, whatever the index.
-		w.recovery.through = record.Position{Seq: b.Seq, Index: ^uint32(0)}
-		if w.through.Less(b.Through) {
-			w.through = b.Through
-		}
-	case record.Journal:
-		for i := range b.Records {
-			w.recoverJournal(b.At(i), b.Time, &b.Records[i])
-		}
+	if b.Holds(record.Decisions) {
+		w.recoverDecisions(b)
+	}
+	for i := range b.Records {
+		w.recoverJournal(b.At(i), b.Time, &b.Records[i])
 	}
 	return nil
+}
+
+// recoverDecisions takes what a batch has of log.decisions, once.
+func (w *Worker) recoverDecisions(b *record.Batch) {
+	if b.Seq <= w.frontier.Seq || b.Seq <= w.recovery.through.Seq || !w.isNew(b) {
+		return
+	}
+	for i := range b.Records {
+		if d := b.Records[i].Decision; d != nil {
+			w.recoverDecision(b.At(i), d)
+		}
+	}
+	// The whole batch, whatever the index.
+	w.recovery.through = record.Position{Seq: b.Seq, Index: ^uint32(0)}
+	if w.through.Less(b.Through) {
+		w.through = b.Through
+	}
 }
 
 func (w *Worker) recoverDecision(at record.Position, d *record.Decision) {
