@@ -3,6 +3,11 @@ package signalbox
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -110,4 +115,61 @@ func TestTheDomainDoesNoIO(t *testing.T) {
 			}
 		}
 	}
+}
+
+// timeless are the packages that decide: the same log gives the same answer,
+// so they may not know the time, wait for anything, or draw lots.
+var timeless = []string{"internal/engine", "internal/correlate", "internal/decide", "internal/rule"}
+
+// clocks are what package time says of now, or does later.
+var clocks = map[string]bool{"Now": true, "Since": true, "Until": true, "After": true, "AfterFunc": true, "Sleep": true,
+	"Tick": true, "NewTimer": true, "NewTicker": true}
+
+func TestWhatDecidesKnowsNoTimeAndStartsNothing(t *testing.T) {
+	for _, dir := range timeless {
+		err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			return checkTimeless(t, dir+"/"+path)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func checkTimeless(t *testing.T, path string) error {
+	t.Helper()
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	timeName := "" // of package time in this file
+	for _, imp := range file.Imports {
+		switch name := strings.Trim(imp.Path.Value, `"`); name {
+		case "time":
+			timeName = "time"
+			if imp.Name != nil {
+				timeName = imp.Name.Name
+			}
+		case "math/rand", "math/rand/v2", "crypto/rand", "hash/maphash", "os", "net", "io/fs":
+			t.Errorf("%s imports %s: what decides may not", set.Position(imp.Pos()), name)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			t.Errorf("%s starts a goroutine: what decides may not", set.Position(n.Pos()))
+		case *ast.SelectStmt:
+			t.Errorf("%s waits for what comes first: what decides may not", set.Position(n.Pos()))
+		case *ast.SelectorExpr:
+			if pkg, ok := n.X.(*ast.Ident); ok && timeName != "" && pkg.Name == timeName && clocks[n.Sel.Name] {
+				t.Errorf("%s asks the clock (time.%s): what decides may not", set.Position(n.Pos()), n.Sel.Name)
+			}
+		}
+		return true
+	})
+	return nil
 }
