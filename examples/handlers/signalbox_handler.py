@@ -10,7 +10,8 @@
 A handler gets the event as a dict (CloudEvents: type, device, interface, time,
 data, ...). What it returns is "json" of what the step registers in its rule. An
 exception fails the step for good, and Recoverable lets the rule try again. A handler that takes two
-arguments gets the request as well: run, rule, step, attempt, key, args.
+arguments gets the request as well: run, rule, step, attempt, key, args, and
+events: all events that made up what the rule found, where there is more than one.
 
 Signalbox sends one request a line, and waits for the answer before it sends
 the next. stdout belongs to that: print() goes to stderr here, which is in
