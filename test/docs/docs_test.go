@@ -151,6 +151,13 @@ func metricNames(t *testing.T) []string {
 	s.Retry("x")
 	s.Run("x", "failed")
 	s.Reload(true)
+	s.Finding("x", "count")
+	s.Outcome("x", "held")
+	s.Keys([]metrics.RuleKeys{{Rule: "x", Held: 1, Evicted: 1}})
+	s.Tick()
+	s.Timer(time.Second)
+	s.Situations("open", 1)
+	s.Resets(1)
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	var out []string
