@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -14,7 +15,8 @@ type grouper struct{ table[groupState] }
 type groupState struct {
 	members map[string]*groupMember
 	events  []groupEvent // oldest first, at most MaxKept: of more the oldest and the newest half
-	fresh   int          // members that no run was told of
+	more    int          // events of those that were too many to be members, since the last run
+	fresh   int          // members that no run was told of; those too many are one
 	ran     bool
 	last    int64 // when it ran last
 }
@@ -23,6 +25,8 @@ type groupState struct {
 type groupMember struct {
 	total int // events
 	fresh bool
+	last  Kept // the newest, for when those in groupState.events have left
+	as    string
 }
 
 type groupEvent struct {
@@ -32,8 +36,12 @@ type groupEvent struct {
 }
 
 // maxMembers bounds the members of one group. One more is told with the next
-// run, and then it is no member: nothing clears it, and nothing repeats it.
+// run, and is no member: nothing clears it, and nothing repeats it.
 const maxMembers = 10_000
+
+// noMember stands for those that are too many. No key is like it: keys are
+// UTF-8.
+const noMember = "\xff"
 
 // Found adds a finding to its group.
 func (m *grouper) Found(env *Env, f *Finding) Outcome {
@@ -67,36 +75,77 @@ func (st *groupState) add(f *Finding, g *Group) {
 	if st.members == nil {
 		st.members = map[string]*groupMember{}
 	}
-	x := st.members[f.Key]
-	isNew := x == nil || !g.Clears
-	if x == nil {
-		x = &groupMember{}
-		st.members[strings.Clone(f.Key)] = x
-	}
-	if isNew && !x.fresh {
+	x, key := st.members[f.Key], f.Key
+	events := max(f.Total, len(f.Events))
+	switch {
+	case x == nil && len(st.members) >= maxMembers:
+		if key = noMember; st.more == 0 {
+			st.fresh++
+		}
+		st.more += events
+	case x == nil:
+		x, key = &groupMember{fresh: true}, strings.Clone(f.Key)
+		st.members[key] = x
+		st.fresh++
+	case !g.Clears && !x.fresh:
 		x.fresh = true
 		st.fresh++
 	}
-	x.total += max(f.Total, len(f.Events))
 	for i, k := range f.Events {
 		as := ""
 		if i < len(f.As) {
 			as = f.As[i]
 		}
-		if len(st.events) >= MaxKept {
-			st.events = slices.Delete(st.events, MaxKept/2, MaxKept/2+1)
+		if x != nil {
+			x.last, x.as = k, as
 		}
-		st.events = append(st.events, groupEvent{k, as, strings.Clone(f.Key)})
+		st.event(groupEvent{k, as, strings.Clone(key)})
 	}
+	if x != nil {
+		x.total += events
+	}
+}
+
+// event adds one; of too many the one in the middle leaves.
+func (st *groupState) event(e groupEvent) {
+	if len(st.events) >= MaxKept {
+		st.events = slices.Delete(st.events, MaxKept/2, MaxKept/2+1)
+	}
+	st.events = append(st.events, e)
+}
+
+// refill adds the last events of members of which none is left, where there is
+// room: others left for them, and were cleared.
+func (st *groupState) refill() {
+	if len(st.events) < min(MaxKept, len(st.members)) {
+		there := map[string]bool{}
+		for _, e := range st.events {
+			there[e.member] = true
+		}
+		var missing []groupEvent
+		for key, x := range st.members {
+			if !there[key] {
+				missing = append(missing, groupEvent{x.last, x.as, key})
+			}
+		}
+		st.events = append(st.events, missing...)
+	}
+	slices.SortFunc(st.events, groupEvent.compare)
+	if over := len(st.events) - MaxKept; over > 0 {
+		st.events = slices.Delete(st.events, MaxKept/2, MaxKept/2+over)
+	}
+}
+
+// compare puts events in the order in which they came.
+func (e groupEvent) compare(other groupEvent) int {
+	return cmp.Or(cmp.Compare(e.kept.Number(), other.kept.Number()), cmp.Compare(e.member, other.member), cmp.Compare(e.as, other.as))
 }
 
 // run hands all members on, and sets the timer to what may come next.
 func (m *grouper) run(env *Env, n uint32, s *slot[groupState]) {
 	st, g := &s.state, env.Plan.Group
-	slices.SortStableFunc(st.events, func(a, b groupEvent) int {
-		return compareNumbers(a.kept.Number(), b.kept.Number())
-	})
-	f := Finding{Key: s.key, Ends: endsOf(s.ends)}
+	st.refill()
+	f := Finding{Key: s.key, Ends: endsOf(s.ends), Total: st.more}
 	f.Ends.Group = s.key
 	named := false
 	for _, e := range st.events {
@@ -112,12 +161,14 @@ func (m *grouper) run(env *Env, n uint32, s *slot[groupState]) {
 	}
 	f.Event = f.Events[len(f.Events)-1]
 	st.fresh, st.ran, st.last = 0, true, env.Now
-	if len(st.members) > maxMembers {
-		st.members = map[string]*groupMember{}
-		st.events = nil
+	if st.more > 0 {
+		st.more = 0
+		st.events = slices.DeleteFunc(st.events, func(e groupEvent) bool { return e.member == noMember })
 	}
 	switch {
-	case !g.Clears || len(st.members) == 0:
+	case len(st.members) == 0:
+		m.drop(env, n)
+	case !g.Clears:
 		s.arm(env, n, env.Now+int64(g.Interval))
 	case g.Repeat > 0:
 		s.arm(env, n, env.Now+int64(max(g.Repeat, g.Interval)))
@@ -129,7 +180,7 @@ func (m *grouper) run(env *Env, n uint32, s *slot[groupState]) {
 func (m *grouper) Fire(env *Env, arg uint32) {
 	s := m.at(arg)
 	st := &s.state
-	if st.ran && st.fresh == 0 && (!env.Plan.Group.Clears || len(st.members) == 0) {
+	if st.ran && st.fresh == 0 && !env.Plan.Group.Clears {
 		m.drop(env, arg)
 		return
 	}
@@ -154,7 +205,7 @@ func (m *grouper) Clear(env *Env, in *Input, _ *Item) bool {
 		st.fresh--
 	}
 	switch {
-	case len(st.members) == 0:
+	case len(st.members) == 0 && st.more == 0:
 		m.drop(env, n)
 	case st.ran && st.fresh == 0 && x.fresh: // what was to be told has gone
 		s.disarm(env)
@@ -170,12 +221,15 @@ func (m *grouper) Save(w *StateWriter) {
 	m.save(w, func(w *StateWriter, st *groupState) {
 		w.Bool(st.ran)
 		w.Int(st.last)
+		w.Uint(uint64(st.more))
 		w.Uint(uint64(len(st.members)))
 		for _, key := range slices.Sorted(maps.Keys(st.members)) {
 			x := st.members[key]
 			w.String(key)
 			w.Uint(uint64(x.total))
 			w.Bool(x.fresh)
+			w.Kept(x.last)
+			w.String(x.as)
 		}
 		w.Uint(uint64(len(st.events)))
 		for _, e := range st.events {
@@ -190,10 +244,13 @@ func (m *grouper) Save(w *StateWriter) {
 func (m *grouper) Load(r *StateReader) {
 	m.load(r, func(r *StateReader, st *groupState) {
 		st.ran, st.last = r.Bool(), r.Int()
+		if st.more = int(r.Uint()); st.more > 0 {
+			st.fresh = 1
+		}
 		st.members = map[string]*groupMember{}
 		for n := r.Uint(); n > 0 && r.err == nil; n-- {
 			key := r.String()
-			x := &groupMember{total: int(r.Uint()), fresh: r.Bool()}
+			x := &groupMember{total: int(r.Uint()), fresh: r.Bool(), last: r.Kept(), as: r.String()}
 			st.members[key] = x
 			if x.fresh {
 				st.fresh++
@@ -203,14 +260,4 @@ func (m *grouper) Load(r *StateReader) {
 			st.events = append(st.events, groupEvent{r.Kept(), r.String(), r.String()})
 		}
 	})
-}
-
-func compareNumbers(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

@@ -64,6 +64,40 @@ func TestAGroupIsBounded(t *testing.T) {
 	}
 }
 
+// The members whose events were kept are cleared: the others are told again, by
+// their last events.
+func TestAGroupTellsThoseWhoseEventsHadLeft(t *testing.T) {
+	log := repeat(300, func(i int) string { return fmt.Sprint("0s down sw", i) })
+	for i := range 300 {
+		if i < 50 || i >= 248 {
+			log = append(log, fmt.Sprint("1m up sw", i))
+		}
+	}
+	e := placed(planned{name: "g", on: []string{"down=0", "up=-2"}, plan: grouped(true, 4*time.Hour)})()
+	out := told(t, e, logOf(append(log, "5h tick")...))
+	last := out[len(out)-1]
+	if !strings.Contains(last, " due 4h0m30s, run g [33 34 ") || !strings.Contains(last, " f7 f8] total 198") {
+		t.Errorf("the run is %s", last)
+	}
+}
+
+// More than a group can have as members are told, and not remembered.
+func TestAGroupOfTooMany(t *testing.T) {
+	log := repeat(10_010, func(i int) string { return fmt.Sprint("0s down sw", i) })
+	log = append(log, "1m up sw10009", "2m up sw0", "3m down sw10009", "3m down sw0", "10m tick")
+	e := placed(planned{name: "g", on: []string{"down=0", "up=-2"}, plan: grouped(true, 4*time.Hour)})()
+	var got []string
+	for _, line := range told(t, e, logOf(log...))[10_010:] {
+		head, _, _ := strings.Cut(line, "[")
+		_, tail, _ := strings.Cut(line, "]")
+		got = append(got, head+tail)
+	}
+	if d := cmp.Diff([]string{"10012 due 30s, run g  total 10010", "10013 decided", "10014 decided, g grouped", "10015 decided, g grouped",
+		"10016 due 5m30s, run g  total 10001"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func situated(p correlate.Plan) *correlate.Plan {
 	p.Situation = &correlate.Situation{Updated: true, Resolved: true, Signature: "s"}
 	return &p
