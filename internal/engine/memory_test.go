@@ -26,6 +26,8 @@ func TestMemoryOfAKey(t *testing.T) {
 		name string
 		plan *correlate.Plan
 	}{
+		{"count", counted(func(p *correlate.Plan) { p.AtLeast = 5 })}, {"distinct", counted(func(p *correlate.Plan) { p.AtLeast, p.Distinct = 5, true })},
+		{"flap", flapRule(time.Hour).plan}, {"unless", lasting(correlate.Unless)}, {"silent", lasting(correlate.Silent)},
 		{"sequence", &seq}, {"all", &all}, {"threshold", &hot}, {"rate", &rate}, {"dampen", dampened()},
 		{"situation", situated(correlate.Plan{})},
 	} {
@@ -53,6 +55,14 @@ func TestMemoryOfAKey(t *testing.T) {
 			runtime.KeepAlive(e)
 		})
 	}
+}
+
+func counted(change func(*correlate.Plan)) *correlate.Plan {
+	return with(planOf(correlate.Count, time.Hour), change)
+}
+
+func lasting(f correlate.Form) *correlate.Plan {
+	return with(planOf(f, time.Hour), func(*correlate.Plan) {})
 }
 
 func heap() uint64 {
