@@ -93,6 +93,9 @@ func (l *lane) enter(m *Match, it *correlate.Item, dup bool) answer {
 		if len(inputs) == 0 || dup && m.Plan.Form == correlate.Single {
 			return best
 		}
+		if ends(m.Plan, inputs) {
+			return max(best, l.admit(p, it, inputs, stUpstream+1))
+		}
 	}
 	ev := it.Event()
 	if c := ev.Cause; c != nil {
@@ -165,7 +168,7 @@ func (l *lane) roles(p *pipe, it *correlate.Item, inputs []correlate.Input) (par
 func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stage int) answer {
 	for ; stage <= stUpstream; stage++ {
 		g := p.gates[stage]
-		if g == nil || ends(p.Plan, inputs) {
+		if g == nil {
 			continue
 		}
 		env := l.env(p, stage)
@@ -191,8 +194,8 @@ func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stag
 	return l.give(p, it, inputs)
 }
 
-// ends says whether an event does no more than to stop what waits for it: no
-// gate holds that back, or there would be a run because of its absence.
+// ends says whether an event does no more than to stop what waits for it:
+// nothing holds that back, or there would be a run because of its absence.
 func ends(plan *correlate.Plan, inputs []correlate.Input) bool {
 	return plan.Form == correlate.Unless && !slices.ContainsFunc(inputs, func(in correlate.Input) bool { return in.Part == 0 })
 }

@@ -203,6 +203,19 @@ func TestThreshold(t *testing.T) {
 	}, planned{name: "t", on: []string{"n"}, plan: &q})
 }
 
+// Nothing holds back what only stops an absence: neither the rule's own window,
+// nor dampening, nor what is known of the network.
+func TestWhatStopsAnAbsenceIsNeverHeldBack(t *testing.T) {
+	p := planOf(correlate.Unless, time.Minute)
+	p.Parts = parts("a", "")
+	p.Dampen = &correlate.Dampen{HalfLife: time.Hour, Max: 4 * time.Hour, Penalty: 1000, Suppress: 1500, Reuse: 700, Signature: "d"}
+	p.Upstream = &correlate.Upstream{Signature: "u"}
+	runStages(t, []formTest{
+		{"it stops", []string{"0s fault ap1", "1s gone dist1", "2s fine ap1", "2m tick"}, []string{"2 decided, r joined", "4 decided, r joined"}},
+		{"it does not come", []string{"0s fault ap1", "1s gone dist1", "2m tick"}, []string{"2 decided, r joined", "4 due 1m0s, run r [a=1]"}},
+	}, planned{name: "r", on: []string{"fault=0", "fine=1"}, plan: &p, within: time.Hour})
+}
+
 func dampened() *correlate.Plan {
 	return &correlate.Plan{Dampen: &correlate.Dampen{HalfLife: 15 * time.Minute, Max: time.Hour, Penalty: 1000, Suppress: 2000, Reuse: 750, Signature: "d"}}
 }

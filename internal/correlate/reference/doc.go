@@ -41,8 +41,9 @@
 //   - silent: what it finds is the last event that came.
 //   - upstream with a wait: news of a cause suppresses what waits at once, even
 //     if the cause is gone again before the wait is over.
-//   - What only stops an absence is not dampened and not suppressed as upstream:
-//     there would be a run because it did not come.
+//   - What only stops an absence is no duplicate of the rule's own, no loop, not
+//     dampened and not suppressed as upstream: there would be a run because it did
+//     not come.
 //   - What can be cut off is what the roots reach when nothing is down. A device
 //     that is down beside what is reached is a cause, even where the link
 //     between them is known down as well.

@@ -314,6 +314,9 @@ func (c *Correlator) enter(m engine.Match, ev *event.Event) answer {
 	if m.Plan != nil && len(ins) == 0 {
 		return best
 	}
+	if p.plan.Form == correlate.Unless && !slices.ContainsFunc(ins, func(in correlate.Input) bool { return in.Part == 0 }) {
+		return max(best, c.form(p, ev, ins))
+	}
 	if cause := ev.Cause; cause != nil && (slices.Contains(cause.Rules, m.Rule) || len(cause.Rules) >= engine.MaxDepth) {
 		c.note(m.Rule, "loop", "")
 		return max(best, back)
@@ -323,9 +326,6 @@ func (c *Correlator) enter(m engine.Match, ev *event.Event) answer {
 			c.note(m.Rule, "duplicate", of)
 			return max(best, back)
 		}
-	}
-	if p.plan.Form == correlate.Unless && !slices.ContainsFunc(ins, func(in correlate.Input) bool { return in.Part == 0 }) {
-		return max(best, c.form(p, ev, ins))
 	}
 	if p.plan.Dampen != nil && c.dampened(p, ev, ins) {
 		c.note(m.Rule, "dampened", "")
