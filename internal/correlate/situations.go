@@ -46,7 +46,8 @@ func (at situationPlace) state() *situationState { return &at.of.at(at.n).state 
 type situationState struct {
 	id           situationID
 	acknowledged bool
-	last         Kept // the last event of what was found
+	count        uint32 // of its events
+	last         Kept   // the last event of what was found
 	openers      []event.ID
 }
 
@@ -79,6 +80,7 @@ func (m *situations) Found(env *Env, f *Finding) Story {
 		s.state.id = newSituationID(env, key)
 	}
 	s.state.last = f.Event
+	s.state.count += uint32(f.Total)
 	m.remember(env, situationPlace{rs, n}, f)
 	return Story{Change: changed(rs.rule, s, change, f.Event.ID()), Run: run, Branch: branch, Finding: *f}
 }
@@ -177,7 +179,7 @@ func (m *situations) opened(ev event.ID, at situationPlace) {
 // changed is a step in the life of a situation.
 func changed(rule string, s *slot[situationState], what string, ev event.ID) record.SituationChange {
 	st := &s.state
-	c := record.SituationChange{ID: st.id.String(), Rule: rule, Key: KeyText(s.key), Change: what, State: stateOpen, Event: ev}
+	c := record.SituationChange{ID: st.id.String(), Rule: rule, Key: KeyText(s.key), Change: what, State: stateOpen, Event: ev, Count: st.count}
 	if st.acknowledged {
 		c.State = stateAcknowledged
 	}
@@ -205,6 +207,7 @@ func (m *situations) Resolve(env *Env, in *Input, it *Item) Story {
 		return Story{}
 	}
 	c := m.end(env, rs, n, it.Event().ID)
+	c.Count++ // the event that ends it is one of its own
 	return m.resolved(c, env.Plan.Situation, in.SituationKey, it.Keep())
 }
 
@@ -268,6 +271,7 @@ func (m *situations) byID(text string) (situationPlace, bool) {
 // first go to env.Stories.
 func (m *situations) Attach(env *Env, opener event.ID, it *Item) (first Story) {
 	for i, at := range m.openers[opener] {
+		at.state().count++
 		story := Story{Change: changed(at.of.rule, at.of.at(at.n), "updated", it.Event().ID)}
 		if i == 0 {
 			first = story
@@ -353,6 +357,7 @@ func (m *situations) Save(w *StateWriter) {
 		rs.save(w, func(w *StateWriter, st *situationState) {
 			w.String(st.id.String())
 			w.Bool(st.acknowledged)
+			w.Uint(uint64(st.count))
 			w.Kept(st.last)
 			w.Uint(uint64(len(st.openers)))
 			for _, id := range st.openers {
@@ -373,7 +378,7 @@ func (m *situations) Load(r *StateReader) {
 			if st.id, ok = parseSituationID(r.String()); !ok {
 				r.fail()
 			}
-			st.acknowledged, st.last = r.Bool(), r.Kept()
+			st.acknowledged, st.count, st.last = r.Bool(), uint32(r.Uint()), r.Kept()
 			for k := r.Uint(); k > 0 && r.err == nil; k-- {
 				st.openers = append(st.openers, event.ID(r.String()))
 			}

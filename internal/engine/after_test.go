@@ -153,7 +153,7 @@ func TestAPersonResolves(t *testing.T) {
 	seq := uint64(10)
 	say := func(verb, id string) (d *record.Decision, branch string) {
 		seq++
-		cmd := &record.Command{ID: fmt.Sprint(seq), Verb: verb, Run: id, By: "anna", Note: "on it"}
+		cmd := &record.Command{ID: fmt.Sprint(seq), Verb: verb, Run: id, By: "anna", Note: "on it", Count: 1}
 		out, err := e.Step(batch(seq, time.Duration(seq)*time.Second, record.Record{Kind: record.KindCommand, Command: cmd}))
 		if err != nil {
 			t.Fatal(err)
@@ -175,9 +175,9 @@ func TestAPersonResolves(t *testing.T) {
 		reason   string
 	}{
 		{"acknowledge", "s9-9-none", nil, "", "there is no situation s9-9-none that is not resolved"},
-		{"acknowledge", opened.ID, &record.SituationChange{ID: opened.ID, Rule: "s", Key: "sw1", Change: "acknowledged", State: "acknowledged", By: "anna", Note: "on it"}, "", ""},
+		{"acknowledge", opened.ID, &record.SituationChange{ID: opened.ID, Rule: "s", Key: "sw1", Change: "acknowledged", State: "acknowledged", By: "anna", Note: "on it", Count: 1}, "", ""},
 		{"acknowledge", opened.ID, nil, "", "situation " + opened.ID + " is acknowledged already"},
-		{"resolve", opened.ID, &record.SituationChange{ID: opened.ID, Rule: "s", Key: "sw1", Change: "resolved", State: "resolved", By: "anna", Note: "on it"}, "resolved of 1", ""},
+		{"resolve", opened.ID, &record.SituationChange{ID: opened.ID, Rule: "s", Key: "sw1", Change: "resolved", State: "resolved", By: "anna", Note: "on it", Count: 1}, "resolved of 1", ""},
 		{"resolve", opened.ID, nil, "", "there is no situation " + opened.ID + " that is not resolved"},
 	} {
 		d, branch := say(tt.verb, tt.id)

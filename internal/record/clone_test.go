@@ -20,7 +20,7 @@ func TestClonesShareNothing(t *testing.T) {
 			Runs: []RunStart{{Run: "r1", Rule: "x", RuleVersion: "v", Device: "sw1", Partition: 3,
 				Events: []*event.Event{ev}, As: []string{"down"}, Total: 1, Key: "sw1 Gi0/1", Branch: "updated", Situation: "s1"}},
 			Due:        time.Unix(9, 0).UTC(),
-			Situations: []SituationChange{{ID: "s1", Rule: "x", Key: "sw1", Change: "opened", State: "open", Event: "e1", Run: "r1", By: "me", Note: "n"}},
+			Situations: []SituationChange{{ID: "s1", Rule: "x", Key: "sw1", Change: "opened", State: "open", Event: "e1", Run: "r1", By: "me", Note: "n", Count: 3}},
 			Command:    &Command{ID: "c", Verb: "requeue", Run: "r0", By: "me", Note: "n"}}},
 		{Kind: KindStepBegin, Begin: &StepBegin{Run: "r1", Step: "0", Attempt: 1, Action: "log"}},
 		{Kind: KindStepEnd, End: &StepEnd{Run: "r1", Step: "0", Attempt: 1, OK: true, Output: []byte(`{}`), Error: "no"}},

@@ -220,6 +220,8 @@ func decodeSituation(b []byte, s *SituationChange) error {
 			s.By = str(f.bytes)
 		case 9<<3 | blen:
 			s.Note = str(f.bytes)
+		case 10<<3 | vint:
+			s.Count = uint32(f.value)
 		}
 	}
 	return nil

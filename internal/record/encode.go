@@ -287,6 +287,7 @@ func appendSituation(dst []byte, s *SituationChange) []byte {
 	dst = appendString(dst, 7, s.Run)
 	dst = appendString(dst, 8, s.By)
 	dst = appendString(dst, 9, s.Note)
+	dst = appendUint(dst, 10, uint64(s.Count))
 	return shut(dst, at)
 }
 

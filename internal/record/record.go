@@ -221,6 +221,8 @@ type SituationChange struct {
 	Run    string // what it started; "" for nothing
 	By     string // acknowledged, resolved by a person: who
 	Note   string
+	// Count is how many events belong to the situation so far.
+	Count uint32
 }
 
 // RuleNote says what a rule did other than start a run.

@@ -295,7 +295,7 @@ func goldenCorrelated() *record.Batch {
 				As: []string{"change", ""}, Total: 200, Key: "sw1 Gi0/1", Branch: "updated", Situation: "s"}},
 			Notes: []record.RuleNote{{Rule: "y", Outcome: "released", Detail: "d", Of: "o", Key: "sw1"}},
 			Situations: []record.SituationChange{{ID: "s", Rule: "x", Key: "sw1", Change: "acknowledged", State: "open", Event: "e", Run: "r",
-				By: "alice", Note: "mine"}}}}},
+				By: "alice", Note: "mine", Count: 7}}}}},
 	}
 }
 

@@ -59,6 +59,9 @@ func situation(d *record.Decision, s *record.RunStart) map[string]any {
 	}
 	if c := ChangeOf(d, s); c != nil {
 		m["change"], m["state"], m["key"] = c.Change, c.State, c.Key
+		if c.Count > 0 {
+			m["count"] = int64(c.Count)
+		}
 	}
 	return m
 }

@@ -188,6 +188,7 @@ func (b *Book) change(now time.Time, d *record.Decision, c *record.SituationChan
 		s.Runs = keep(s.Runs, r)
 	}
 	s.add(d, c.Event, run)
+	s.EventCount = max(s.EventCount, int(c.Count))
 }
 
 // add adds the events of a change: all that made up what was found.

@@ -20,7 +20,7 @@ var due = time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
 func finding(r *rig) *record.Decision {
 	r.seq++
 	return &record.Decision{At: record.Position{Seq: r.seq}, Verdict: record.Decided, Due: due,
-		Situations: []record.SituationChange{{ID: "s0", State: "resolved"}, {ID: "s1", Key: "sw1 1", Change: "opened", State: "acknowledged", Run: "r1-0-found"}},
+		Situations: []record.SituationChange{{ID: "s0", State: "resolved"}, {ID: "s1", Key: "sw1 1", Change: "opened", State: "acknowledged", Run: "r1-0-found", Count: 9}},
 		Runs: []record.RunStart{{Run: "r1-0-found", Rule: "found", RuleVersion: "v1", Device: "sw1", Key: "sw1 Gi0/1", Total: 7,
 			Events: []*event.Event{{ID: "e1", Type: "config_change", Device: "sw1"}, {ID: "e2", Type: "interface_down", Device: "sw1"},
 				{ID: "e3", Type: "bgp_neighbor_down", Device: "sw1"}},
@@ -50,7 +50,7 @@ func look(r *rig, seen map[string]any) *rule.Step {
 // a name, also after a crash in the middle of the run; people see them too.
 func TestRunOfManyEvents(t *testing.T) {
 	want := map[string]any{"event": event.ID("e3"), "events": []event.ID{"e1", "e2", "e3"},
-		"has change": true, "has down": true, "has ": false, "situation": "s1 acknowledged opened sw1 1 7\n"}
+		"has change": true, "has down": true, "has ": false, "situation": "s1 acknowledged opened sw1 1 9\n"}
 	for _, snapshot := range []bool{false, true} {
 		r := newRig(t)
 		var got []*event.Event

@@ -1340,6 +1340,7 @@ type SituationChange struct {
 	Run           string                 `protobuf:"bytes,7,opt,name=run,proto3" json:"run,omitempty"`
 	By            string                 `protobuf:"bytes,8,opt,name=by,proto3" json:"by,omitempty"`
 	Note          string                 `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
+	Count         uint32                 `protobuf:"varint,10,opt,name=count,proto3" json:"count,omitempty"` // events of the situation so far
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1435,6 +1436,13 @@ func (x *SituationChange) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *SituationChange) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
 }
 
 type RuleNote struct {
@@ -1895,7 +1903,7 @@ const file_record_proto_rawDesc = "" +
 	"\x03key\x18\t \x01(\tR\x03key\x12\x16\n" +
 	"\x06branch\x18\n" +
 	" \x01(\tR\x06branch\x12\x1c\n" +
-	"\tsituation\x18\v \x01(\tR\tsituation\"\xc1\x01\n" +
+	"\tsituation\x18\v \x01(\tR\tsituation\"\xd7\x01\n" +
 	"\x0fSituationChange\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x10\n" +
@@ -1905,7 +1913,9 @@ const file_record_proto_rawDesc = "" +
 	"\x05event\x18\x06 \x01(\tR\x05event\x12\x10\n" +
 	"\x03run\x18\a \x01(\tR\x03run\x12\x0e\n" +
 	"\x02by\x18\b \x01(\tR\x02by\x12\x12\n" +
-	"\x04note\x18\t \x01(\tR\x04note\"r\n" +
+	"\x04note\x18\t \x01(\tR\x04note\x12\x14\n" +
+	"\x05count\x18\n" +
+	" \x01(\rR\x05count\"r\n" +
 	"\bRuleNote\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x16\n" +
