@@ -153,7 +153,7 @@ func TestAPersonResolves(t *testing.T) {
 	seq := uint64(10)
 	say := func(verb, id string) (d *record.Decision, branch string) {
 		seq++
-		cmd := &record.Command{ID: fmt.Sprint(seq), Verb: verb, Run: id, By: "anna", Note: "on it", Count: 1}
+		cmd := &record.Command{ID: fmt.Sprint(seq), Verb: verb, Run: id, By: "anna", Note: "on it"}
 		out, err := e.Step(batch(seq, time.Duration(seq)*time.Second, record.Record{Kind: record.KindCommand, Command: cmd}))
 		if err != nil {
 			t.Fatal(err)
