@@ -85,7 +85,8 @@ func (r *Rule) includes(other *Rule, sums summaries) bool {
 	case !covers(r.On, other.On):
 		return false
 	}
-	return r.When.canonical() == other.When.canonical() || sums.of(other).implies(sums.of(r))
+	a, b := sums.of(other), sums.of(r)
+	return a.whole == b.whole || a.implies(b)
 }
 
 // planID is all that the plan of a rule depends on.
@@ -119,6 +120,7 @@ func (s summaries) of(r *Rule) *summary {
 
 // summary is a condition as it is compared with others: made once for each rule.
 type summary struct {
+	whole string
 	parts []summaryPart
 	texts map[string]bool
 	known *facts
@@ -132,7 +134,7 @@ type summaryPart struct {
 }
 
 func summaryOf(e *Expr) *summary {
-	s := &summary{texts: map[string]bool{}, known: factsOf("", e)}
+	s := &summary{whole: e.canonical(), texts: map[string]bool{}, known: factsOf("", e)}
 	if e == nil {
 		return s
 	}
