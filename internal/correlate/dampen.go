@@ -12,8 +12,8 @@ type dampener struct {
 	table[dampState]
 
 	// What follows from the plan, for as long as it is the same.
-	plan    Dampen
-	ceiling uint64
+	plan, use Dampen
+	ceiling   uint64
 }
 
 // dampState is the history of one key.
@@ -33,10 +33,7 @@ const forgetHalves = 10
 
 // Admit adds the event's penalty and says whether the key is suppressed.
 func (m *dampener) Admit(env *Env, p *Passage) Admission {
-	d := env.Plan.Dampen
-	if *d != m.plan {
-		m.plan, m.ceiling = *d, penaltyCeiling(points(d.Reuse)+1, d.Max, d.HalfLife)
-	}
+	d := m.dampen(env)
 	n, s, ok := m.useKey(env, p.Inputs[0].DampenKey, nil)
 	if !ok {
 		return Admission{Outcome: "full", Detail: "too many keys are dampened"}
@@ -60,6 +57,21 @@ func (m *dampener) Admit(env *Env, p *Passage) Admission {
 		", suppressed above " + strconv.Itoa(d.Suppress) + " until it is down to " + strconv.Itoa(d.Reuse)}
 }
 
+// longest bounds a half-life and a maximum, so that no sum of times overflows.
+const longest = 365 * 24 * time.Hour
+
+// dampen gives the plan's, in bounds, and brings up to date what follows from
+// it.
+func (m *dampener) dampen(env *Env) *Dampen {
+	if d := env.Plan.Dampen; *d != m.plan {
+		m.plan, m.use = *d, *d
+		m.use.HalfLife = min(max(d.HalfLife, 1), longest)
+		m.use.Max = min(max(d.Max, 0), longest)
+		m.ceiling = penaltyCeiling(points(d.Reuse)+1, m.use.Max, m.use.HalfLife)
+	}
+	return &m.use
+}
+
 // points is a number of points as a penalty.
 func points(n int) uint64 { return min(uint64(max(n, 0)), maxPenalty>>pointBits) << pointBits }
 
@@ -78,7 +90,7 @@ func (st *dampState) reuse(d *Dampen) int64 {
 // tells another state than the last one that was let through: nobody would know
 // it otherwise.
 func (m *dampener) Fire(env *Env, arg uint32) {
-	s, d := m.at(arg), env.Plan.Dampen
+	s, d := m.at(arg), m.dampen(env)
 	st := &s.state
 	if due := st.at + st.reuse(d); due > env.Now {
 		env.SetTimerLast(&s.timer, arg, due)
