@@ -40,7 +40,11 @@ func (x *Explanation) Text() string {
 	}
 	if x.Others > 0 {
 		w.line("")
-		w.line("%d more rules listen to other types", x.Others)
+		more := "more rules listen"
+		if x.Others == 1 {
+			more = "more rule listens"
+		}
+		w.line("%d %s to other types", x.Others, more)
 	}
 	if len(x.Later) > 0 {
 		w.line("")
