@@ -32,7 +32,7 @@ func TestMemoryOfAKey(t *testing.T) {
 		{"situation", situated(correlate.Plan{})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			const keys = 30_000
+			const keys = 14_000
 			e := placed(planned{name: "r", on: []string{"down"}, plan: tt.plan})()
 			told(t, e, logOf()[:1])
 			before := heap()
