@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"signalbox/event"
 	"signalbox/internal/ledger"
@@ -109,15 +108,6 @@ func (b *backend) Command(_ context.Context, verb, run string, by CommandRequest
 	b.by = by
 	return b.ask(verb + " " + run)
 }
-
-func (b *backend) Batches(_ context.Context, _, _ time.Time, yield func(LogBatch) error) error {
-	if err := b.ask("batches"); err != nil {
-		return err
-	}
-	return yield(LogBatch{Seq: 1, Data: []byte("batch")})
-}
-
-func (b *backend) Bundle(context.Context) ([]byte, error) { return []byte("bundle"), b.ask("bundle") }
 
 func (b *backend) Rules(context.Context) ([]RuleInfo, error) {
 	return []RuleInfo{{Name: "a"}, {Name: "b"}}, b.ask("rules")
