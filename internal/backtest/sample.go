@@ -76,12 +76,16 @@ func message(ev *event.Event) string {
 		}
 		return r
 	}, string(text))
-	if len(line) <= maxText {
-		return line
+	return cut(line, maxText)
+}
+
+// cut shortens s to most bytes, not inside a character.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	end := maxText
-	for end > 0 && !utf8.RuneStart(line[end]) {
-		end--
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
 	}
-	return line[:end] + "…"
+	return s[:most] + "…"
 }

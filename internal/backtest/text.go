@@ -147,7 +147,7 @@ func (t *texter) sample(s *Sample) string {
 		out += fmt.Sprintf(" (%d events)", s.Events)
 	}
 	if s.Message != "" {
-		out += "  " + s.Message
+		out += "  " + cut(s.Message, 110)
 	}
 	return t.clean(out)
 }

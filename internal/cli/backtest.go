@@ -93,7 +93,7 @@ func (a *app) backtest(cmd *cobra.Command, f *backtestFlags) error {
 	if err != nil {
 		return err
 	}
-	if o.Since, o.Until, err = f.times(begin, end); err != nil {
+	if o.Since, o.Until, err = f.times(end); err != nil {
 		return &usageError{err}
 	}
 	made := backtest.Made{Version: cmd.Root().Version, Command: commandLine(cmd), Log: src.name(), Config: trial.Config.Path}
@@ -115,7 +115,7 @@ func (f *backtestFlags) named() string {
 
 // times reads --since and --until: a span counts back from --until, or from the
 // end.
-func (f *backtestFlags) times(begin, end time.Time) (since, until time.Time, err error) {
+func (f *backtestFlags) times(end time.Time) (since, until time.Time, err error) {
 	if until, err = when(f.until, end); err != nil {
 		return since, until, fmt.Errorf("--until: %w", err)
 	}

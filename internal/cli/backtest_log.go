@@ -37,9 +37,10 @@ type batches interface {
 	close()
 }
 
-// storeLog is for the log's own messages: only what went wrong.
+// storeLog is for the log's own messages: only what went wrong, or is waited
+// for.
 func (a *app) storeLog() *slog.Logger {
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelError}))
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // folderLog reads a data folder on which no server runs.
