@@ -23,6 +23,9 @@ type runLine struct {
 	Error   string    `json:"error"`
 	Replay  bool      `json:"replay"`
 	DryRun  bool      `json:"dry_run"`
+	Key     string    `json:"key"`
+	Total   int       `json:"events_total"`
+	Branch  string    `json:"branch"`
 }
 
 func (a *app) runsCmd() *cobra.Command {
@@ -88,6 +91,12 @@ func (a *app) printRun(line []byte) error {
 	}
 	if r.DryRun {
 		mark = " (dry run)"
+	}
+	if r.Key != "" && r.Total > 0 {
+		mark += fmt.Sprintf(" [%s: %d events]", clean(r.Key), r.Total)
+	}
+	if r.Branch != "" {
+		mark += " " + clean(r.Branch)
 	}
 	_, err := fmt.Fprintf(a.out, "%s  %-10s %-24s %-20s %-26s %s%s\n", at,
 		r.State, clean(r.Rule), clean(r.Device), r.ID, clean(r.Error), mark)
