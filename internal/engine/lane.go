@@ -52,6 +52,7 @@ type work struct {
 	size       int    // of extra, in bytes of the log
 	extraOf    uint64 // number of the event that the last of extra is about; 0: any
 	slab       []record.Decision
+	notes      []record.RuleNote
 }
 
 // pipe is one rule that keeps state, or that another holds.
@@ -235,6 +236,10 @@ func (p *pipe) shift() int64 {
 	}
 	return 0
 }
+
+// sweepEvery is after how many events one rule forgets keys whose time is over;
+// rules that get new keys do so by themselves.
+const sweepEvery = 16
 
 // sweep lets one rule forget keys whose time is over.
 func (l *lane) sweep() {
@@ -474,5 +479,7 @@ func (l *lane) event(d *record.Decision, ev *event.Event) {
 		l.match(d, &it, dup)
 	}
 	l.settle()
-	l.sweep()
+	if l.number%sweepEvery == 0 {
+		l.sweep()
+	}
 }

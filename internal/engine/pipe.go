@@ -443,6 +443,12 @@ func (l *lane) note(number uint64, n record.RuleNote) {
 			d.Reason = "rule " + n.Rule + ": " + n.Detail
 		}
 	}
+	if d.Notes == nil { // most have one to four, and live as long as their neighbours
+		if len(l.notes) < 4 {
+			l.notes = make([]record.RuleNote, 128)
+		}
+		d.Notes, l.notes = l.notes[:0:4], l.notes[4:]
+	}
 	d.Notes = append(d.Notes, n)
 }
 
