@@ -385,6 +385,8 @@ func (d *decider) count(b *record.Batch, stretches []engine.Stretch) {
 		}
 	}
 	now := time.Now()
+	t := tally{metrics: d.metrics}
+	defer t.tell()
 	for i := range b.Records {
 		if !d.logged.Less(b.At(i)) {
 			continue
@@ -397,9 +399,42 @@ func (d *decider) count(b *record.Batch, stretches []engine.Stretch) {
 		}
 		ev := b.Records[i].Event
 		dec := verdicts[b.At(i)]
-		d.metrics.Event(ev.Type, statusOf(dec))
+		of := t.of(ev.Type)
+		of.became[statusOf(dec)]++
 		if dec == nil || len(dec.Runs) == 0 {
-			d.metrics.Processed(ev.Type, now.Sub(ev.Received))
+			of.processed(now.Sub(ev.Received))
+		}
+	}
+}
+
+// tally counts the events of a batch by type, of which it has few: so metrics
+// are looked up once for each, and not for each event.
+type tally struct {
+	metrics *metrics.Set
+	types   map[string]*ofType
+}
+
+type ofType struct {
+	became    map[string]int // by status
+	processed func(time.Duration)
+}
+
+func (t *tally) of(eventType string) *ofType {
+	of := t.types[eventType]
+	if of == nil {
+		if t.types == nil {
+			t.types = map[string]*ofType{}
+		}
+		of = &ofType{became: map[string]int{}, processed: t.metrics.ProcessedOf(eventType)}
+		t.types[eventType] = of
+	}
+	return of
+}
+
+func (t *tally) tell() {
+	for typ, of := range t.types {
+		for status, n := range of.became {
+			t.metrics.Events(typ, status, n)
 		}
 	}
 }

@@ -4,14 +4,11 @@ package intake
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 
 	"signalbox/event"
 	"signalbox/internal/eventlog"
@@ -20,8 +17,6 @@ import (
 	"signalbox/internal/schema"
 	"signalbox/internal/source"
 )
-
-func init() { uuid.EnableRandPool() } // ids are names, not secrets
 
 // Log is where events go.
 type Log interface {
@@ -77,11 +72,16 @@ func (in *Intake) Emit(ctx context.Context, batch []normalize.Input, done func([
 	n := in.edge.Load().Normalizer
 	recs := make([]record.Record, len(batch))
 	receipts := make([]source.Receipt, len(batch))
+	events := make([]event.Event, len(batch))
+	names := newNames(len(batch))
 	for i := range batch {
 		res := n.Normalize(batch[i])
-		recs[i] = in.record(&batch[i], res)
+		ev := &events[i]
+		*ev = res.Event
+		names.give(ev)
+		recs[i] = in.record(&batch[i], ev, &res)
 		receipts[i].Rejected = res.Reject
-		receipts[i].ID = string(idOf(&recs[i]))
+		receipts[i].ID = string(ev.ID)
 	}
 	err := in.log.Append(ctx, record.Events, recs, func(_ []record.Position, err error) {
 		in.settle(recs, receipts, err)
@@ -105,7 +105,7 @@ func (e *RejectedError) Error() string {
 // waits until it is on disk. One that fails its schema is logged as rejected,
 // and the error is a *RejectedError.
 func (in *Intake) EmitEvent(ctx context.Context, ev event.Event) (event.ID, error) {
-	name(&ev)
+	newNames(1).give(&ev)
 	if ev.Received.IsZero() {
 		ev.Received = time.Now()
 	}
@@ -137,17 +137,15 @@ func (in *Intake) EmitEvent(ctx context.Context, ev event.Event) (event.ID, erro
 	}
 }
 
-func (in *Intake) record(input *normalize.Input, res normalize.Result) record.Record {
-	ev := res.Event
-	name(&ev)
+func (in *Intake) record(input *normalize.Input, ev *event.Event, res *normalize.Result) record.Record {
 	if res.Unparsed {
 		in.obs.Unparsed(input.Source, input.Peer)
 	}
 	if res.Reject != "" {
-		keepHow(&ev, input)
-		return record.Record{Kind: record.KindRejected, Rejected: &record.Rejected{Event: ev, Reason: res.Reject}}
+		keepHow(ev, input)
+		return record.Record{Kind: record.KindRejected, Rejected: &record.Rejected{Event: *ev, Reason: res.Reject}}
 	}
-	return record.Record{Kind: record.KindEvent, Event: &ev}
+	return record.Record{Kind: record.KindEvent, Event: ev}
 }
 
 // MetaForm and MetaMapping are the keys of event.Meta under which a rejected
@@ -164,13 +162,6 @@ func keepHow(ev *event.Event, in *normalize.Input) {
 		meta[MetaMapping] = in.Mapping
 	}
 	ev.Meta = meta
-}
-
-func idOf(r *record.Record) event.ID {
-	if r.Kind == record.KindRejected {
-		return r.Rejected.Event.ID
-	}
-	return r.Event.ID
 }
 
 // settle counts what became of a batch and writes the error of all receipts.
@@ -207,22 +198,4 @@ func classify(err error) error {
 		return fmt.Errorf("%w: the log takes no more at present", source.ErrBusy)
 	}
 	return fmt.Errorf("%w: %w", source.ErrUnavailable, err)
-}
-
-// name gives an event its id and, where its sender started no trace, a trace of
-// its own: a W3C trace context (version 00, not sampled) whose trace id is the
-// event's id, so that one leads to the other.
-func name(ev *event.Event) {
-	id := uuid.Must(uuid.NewV7())
-	ev.ID = event.ID(id.String())
-	if ev.TraceParent != "" {
-		return
-	}
-	var out [55]byte
-	copy(out[:], "00-")
-	hex.Encode(out[3:35], id[:])
-	out[35] = '-'
-	hex.Encode(out[36:52], id[8:]) // the random half
-	copy(out[52:], "-00")
-	ev.TraceParent = string(out[:])
 }

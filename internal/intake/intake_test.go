@@ -309,3 +309,10 @@ func TestManyAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func idOf(r *record.Record) event.ID {
+	if r.Kind == record.KindRejected {
+		return r.Rejected.Event.ID
+	}
+	return r.Event.ID
+}

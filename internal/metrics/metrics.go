@@ -101,12 +101,21 @@ func (s *Set) Handler() http.Handler {
 }
 
 // Event counts what became of an event.
-func (s *Set) Event(eventType, status string) {
+func (s *Set) Event(eventType, status string) { s.Events(eventType, status, 1) }
+
+// Events counts n of them.
+func (s *Set) Events(eventType, status string, n int) {
 	t := s.types.label(eventType)
-	s.events.WithLabelValues(t, status).Inc()
+	s.events.WithLabelValues(t, status).Add(float64(n))
 	if status == "duplicate" {
-		s.duplicates.WithLabelValues(t).Inc()
+		s.duplicates.WithLabelValues(t).Add(float64(n))
 	}
+}
+
+// ProcessedOf is Processed for many events of one type.
+func (s *Set) ProcessedOf(eventType string) func(took time.Duration) {
+	h := s.processing.WithLabelValues(s.types.label(eventType))
+	return func(took time.Duration) { h.Observe(took.Seconds()) }
 }
 
 // Processed observes the time from receipt to the end of all that it started.

@@ -36,7 +36,7 @@ func (s *Set) Dedup(r *Rule, scope *Scope) (key Key, within time.Duration, ok bo
 	var room [256]byte
 	buf := room[:0]
 	if len(by) == 0 {
-		buf, err = s.defaultKey(buf, scope)
+		buf, err = s.defaultKey(buf, scope, scope.Event.Type)
 	} else {
 		buf, err = exprKeys(buf, by, scope)
 	}
@@ -51,6 +51,15 @@ func (s *Set) Dedup(r *Rule, scope *Scope) (key Key, within time.Duration, ok bo
 // were typ: the window that an event of another type ends (Clears) is found by
 // it. ok is false where there is no global window, or the key cannot be read.
 func (s *Set) GlobalKey(scope *Scope, typ string) (key Key, ok bool) {
+	if len(s.global.by) == 0 && !s.global.off {
+		var room [256]byte
+		buf, err := s.defaultKey(room[:0], scope, typ)
+		if err != nil {
+			return Key{}, false
+		}
+		sum := sha256.Sum256(buf)
+		return Key(sum[:16]), true
+	}
 	if scope.Event.Type != typ {
 		ev := *scope.Event
 		ev.Type = typ
@@ -125,12 +134,12 @@ func exprKeys(buf []byte, by []*Expr, scope *Scope) ([]byte, error) {
 // type says make two events the same thing. Nobody knows which those are for a
 // type outside the catalogue: there it is all of data, so that two different
 // things are never taken for one.
-func (s *Set) defaultKey(buf []byte, scope *Scope) ([]byte, error) {
+func (s *Set) defaultKey(buf []byte, scope *Scope, typ string) ([]byte, error) {
 	ev := scope.Event
 	buf = appendText(buf, ev.Device)
-	buf = appendText(buf, ev.Type)
+	buf = appendText(buf, typ)
 	buf = appendText(buf, event.CanonicalInterface(ev.Interface))
-	t, known := s.eventType(ev.Type)
+	t, known := s.eventType(typ)
 	if !known {
 		return appendData(buf, ev.Data)
 	}
@@ -187,8 +196,8 @@ func appendData(buf []byte, data []byte) ([]byte, error) {
 }
 
 // Clears gives the types whose windows an event of this type ends: after an
-// interface_up, the next interface_down is news.
+// interface_up, the next interface_down is news. The list must not be changed.
 func (s *Set) Clears(typ string) []string {
 	t, _ := s.eventType(typ)
-	return slices.Clone(t.Clears)
+	return slices.Clip(t.Clears)
 }
