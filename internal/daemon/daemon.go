@@ -66,12 +66,13 @@ type daemon struct {
 	loaded      *Loaded
 	reloadError string
 	reloading   sync.Mutex
+	explaining  chan struct{} // has room for those under way
 }
 
 // Run starts Signalbox and runs it until ctx ends; then it drains within the
 // configured limit. The error says why it could not start or had to stop.
 func Run(ctx context.Context, opt Options) error {
-	d := &daemon{opt: opt, logger: opt.Log, started: time.Now(), metrics: metrics.New()}
+	d := &daemon{opt: opt, logger: opt.Log, started: time.Now(), metrics: metrics.New(), explaining: make(chan struct{}, explainers)}
 	var err error
 	if d.cfg, err = config.Load(opt.Config); err != nil {
 		return err

@@ -22,11 +22,20 @@ import (
 // what comes out without it is still worth having.
 const rebuildFor = 20 * time.Second
 
+// explainers bounds what is explained at once.
+const explainers = 2
+
 // explainRuns bounds the runs that are shown with their steps.
 const explainRuns = 20
 
 // Explain says why an event did what it did, or what led to a run.
 func (b backend) Explain(ctx context.Context, id string) (any, error) {
+	select { // each may read much of the log
+	case b.d.explaining <- struct{}{}:
+		defer func() { <-b.d.explaining }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if _, _, err := run.ParseID(id); err == nil {
 		return b.explainRun(ctx, id)
 	}
@@ -49,7 +58,8 @@ func (b backend) explainRun(ctx context.Context, id string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.Later, x.Runs = nil, []explain.Run{runOf(&v)}
+	x.Later = slices.DeleteFunc(x.Later, func(l explain.Later) bool { return l.Run != id })
+	x.Runs = []explain.Run{runOf(&v)}
 	return x, nil
 }
 

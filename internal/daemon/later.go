@@ -20,18 +20,21 @@ import (
 // it. Windows may be longer; what they found then is seen from its run.
 const laterFor = 26 * time.Hour
 
+// laterPatience is how long that may take.
+const laterPatience = 10 * time.Second
+
 func noteOf(n *record.RuleNote) api.Note {
 	return api.Note{Rule: n.Rule, Outcome: n.Outcome, Detail: n.Detail, Of: n.Of, Key: n.Key}
 }
 
 // waits says whether something may come of the event after its own decision.
 func waits(e *api.Entry) bool {
-	return len(e.Runs) > 0 || len(e.Situations) > 0 || slices.ContainsFunc(e.Notes, func(n api.Note) bool {
+	return slices.ContainsFunc(e.Notes, func(n api.Note) bool {
 		switch n.Outcome {
-		case "duplicate", "loop", "error", "late", "full":
-			return false
+		case "joined", "held", "grouped", "dampened", "upstream":
+			return true
 		}
-		return true
+		return false
 	})
 }
 
@@ -44,6 +47,9 @@ func (h history) later(ctx context.Context, e *api.Entry) error {
 	if err != nil {
 		return err
 	}
+	asked := ctx
+	ctx, cancel := context.WithTimeout(ctx, laterPatience)
+	defer cancel()
 	end := e.LogTime.Add(laterFor)
 	err = h.log.RangeSince(ctx, e.LogTime, record.Position{Seq: st.Last}, []record.Subject{record.Decisions}, func(b *record.Batch) error {
 		if b.Time.After(end) {
@@ -56,8 +62,13 @@ func (h history) later(ctx context.Context, e *api.Entry) error {
 		}
 		return nil
 	})
-	if errors.Is(err, eventlog.ErrStop) {
-		err = nil
+	switch {
+	case errors.Is(err, eventlog.ErrStop):
+		return nil
+	case err != nil && ctx.Err() != nil && asked.Err() == nil:
+		// The event is worth having without it.
+		e.Later = append(e.Later, api.Later{Outcome: "unknown", Detail: fmt.Sprintf("the log after it could not be read to its end in %s", laterPatience)})
+		return nil
 	}
 	return err
 }
