@@ -152,7 +152,7 @@ func (t *table[S]) expire(env *Env, n int) {
 }
 
 // Expire forgets a few keys whose time is over.
-func (t *table[S]) Expire(env *Env) { t.expire(env, 8) }
+func (t *table[S]) Expire(env *Env) { t.expire(env, 64) }
 
 // Keys counts.
 func (t *table[S]) Keys() Keys {
