@@ -72,7 +72,7 @@ func (l *lane) wait(p *pipe, it *correlate.Item, inputs []correlate.Input) answe
 	l.depth--
 	b.n++
 	if len(p.Plan.Holds) > 0 && !p.Shadow {
-		l.taken = append(l.taken, taking{by: p, number: it.Number(), free: due + int64(p.Plan.Within)})
+		l.takes(taking{by: p, number: it.Number(), free: due + int64(p.Plan.Within)})
 	}
 	l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Detail: "it is taken at its own time", Key: correlate.KeyText(inputs[0].Key)})
 	return took
@@ -96,9 +96,12 @@ func (l *lane) apply(p *pipe, n uint32) {
 		if t.by != p || t.number != it.Number() {
 			continue
 		}
-		if t.absorbed {
+		switch {
+		case t.absorbed:
 			l.holds.absorb(l, p, t.number, "")
-		} else {
+		case t.free <= l.now: // it waits for nothing
+			l.holds.free(l, p, t.number)
+		default:
 			l.holds.update(l, p, t.number, t.free)
 		}
 		return

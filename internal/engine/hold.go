@@ -32,6 +32,10 @@ type hold struct {
 	by     []holder
 	timer  correlate.Timer
 	next   uint32 // of the same event
+
+	// gated says that a gate of the rule itself keeps the event as yet: it is
+	// held only once it comes through. absorbed is what became of it until then.
+	gated, absorbed bool
 }
 
 type holder struct {
@@ -47,24 +51,71 @@ func (l *lane) held(p *pipe, it *correlate.Item, inputs []correlate.Input) bool 
 	if len(p.heldBy) == 0 {
 		return false
 	}
-	var by []holder
-	absorbed := false
-	for i := range l.taken {
-		if t := &l.taken[i]; t.number == it.Number() && (t.absorbed || t.free > l.now) && slices.Contains(p.heldBy, t.by) {
-			by = append(by, holder{t.by.Rule, t.free})
-			absorbed = absorbed || t.absorbed
-		}
+	by, absorbed := l.holders(p, it.Number())
+	if n := l.holds.behind(it.Number(), p.Rule); n != 0 { // it comes through the gate only now
+		by, absorbed = l.holds.list[n].by, l.holds.list[n].absorbed
+		by = slices.DeleteFunc(by, func(b holder) bool { return b.free <= l.now })
+		l.holds.drop(l, n)
+	}
+	if absorbed {
+		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "absorbed", Detail: "by what another rule found", Of: it.Event().ID})
+		return true
 	}
 	if len(by) == 0 {
 		return false
 	}
-	if absorbed {
-		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "absorbed", Detail: "by what rule " + by[0].rule + " found", Of: it.Event().ID})
-		return true
-	}
 	l.holds.add(l, hold{kept: it.Keep(), target: p.Rule, inputs: correlate.OwnInputs(inputs), by: by})
 	l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "held", Detail: "until it is clear that it is no part of what rule " + by[0].rule + " looks for"})
 	return true
+}
+
+// holders are the rules whose forms have just taken an event and hold it for p.
+func (l *lane) holders(p *pipe, number uint64) (by []holder, absorbed bool) {
+	for i := range l.taken {
+		if t := &l.taken[i]; t.number == number && (t.absorbed || t.free > l.now) && slices.Contains(p.heldBy, t.by) {
+			by = append(by, holder{t.by.Rule, t.free})
+			absorbed = absorbed || t.absorbed
+		}
+	}
+	return by, absorbed
+}
+
+// gate remembers who holds an event that a gate of p itself keeps until a time
+// at most: when it comes through, it must be known what became of it.
+func (l *lane) gate(p *pipe, it *correlate.Item, until int64) {
+	if len(p.heldBy) == 0 {
+		return
+	}
+	by, absorbed := l.holders(p, it.Number())
+	l.holds.add(l, hold{kept: it.Keep(), target: p.Rule, by: by, gated: true, absorbed: absorbed})
+	// The gate's own timer of that time was set before, and so comes first: what
+	// is here then did not come through.
+	l.holds.set(l, l.holds.behind(it.Number(), p.Rule), until)
+}
+
+// takes notes what the form of a rule that holds others made of an event; a
+// rule whose gate keeps it is told, too.
+func (l *lane) takes(t taking) {
+	l.taken = append(l.taken, t)
+	for n := l.holds.of[t.number]; n != 0; n = l.holds.list[n].next {
+		x := &l.holds.list[n]
+		if p := l.names[x.target]; !x.gated || p == nil || !slices.Contains(p.heldBy, t.by) {
+			continue
+		}
+		x.absorbed = x.absorbed || t.absorbed
+		if t.free > l.now {
+			x.by = append(x.by, holder{t.by.Rule, t.free})
+		}
+	}
+}
+
+// behind is the hold of an event that a gate of the rule keeps, 0 for none.
+func (h *holds) behind(number uint64, rule string) uint32 {
+	n := h.of[number]
+	for n != 0 && (!h.list[n].gated || h.list[n].target != rule) {
+		n = h.list[n].next
+	}
+	return n
 }
 
 func (h *holds) add(l *lane, x hold) {
@@ -93,15 +144,21 @@ func (h *holds) add(l *lane, x hold) {
 
 // arm sets the timer of a hold to when all let the event go by time.
 func (h *holds) arm(l *lane, n uint32) {
+	if h.list[n].gated {
+		return
+	}
 	due := int64(0)
 	for _, by := range h.list[n].by {
 		if by.free != correlate.Never {
 			due = max(due, by.free)
 		}
 	}
-	if due == 0 {
-		return
+	if due != 0 {
+		h.set(l, n, due)
 	}
+}
+
+func (h *holds) set(l *lane, n uint32, due int64) {
 	env := l.bareEnv()
 	env.Owner = ownerHolds
 	// Last: what the event is given to has its own timers of this time, and they
@@ -113,6 +170,10 @@ func (h *holds) arm(l *lane, n uint32) {
 // fire lets go what time has made free.
 func (h *holds) fire(l *lane, n uint32) {
 	x := &h.list[n]
+	if x.gated {
+		h.drop(l, n)
+		return
+	}
 	x.by = slices.DeleteFunc(x.by, func(b holder) bool { return b.free <= l.due })
 	if len(x.by) == 0 {
 		l.freed = append(l.freed, n)
@@ -125,7 +186,7 @@ func (h *holds) free(l *lane, p *pipe, number uint64) {
 		x := &h.list[n]
 		before := len(x.by)
 		x.by = slices.DeleteFunc(x.by, func(b holder) bool { return b.rule == p.Rule })
-		if before > 0 && len(x.by) == 0 {
+		if before > 0 && len(x.by) == 0 && !x.gated {
 			l.freed = append(l.freed, n)
 		}
 	}
@@ -174,7 +235,10 @@ func (h *holds) absorb(l *lane, p *pipe, number uint64, key string) {
 	for n := h.of[number]; n != 0; {
 		x := &h.list[n]
 		next := x.next
-		if slices.ContainsFunc(x.by, func(b holder) bool { return b.rule == p.Rule }) {
+		switch mine := slices.ContainsFunc(x.by, func(b holder) bool { return b.rule == p.Rule }); {
+		case mine && x.gated:
+			x.absorbed = true
+		case mine:
 			l.note(0, record.RuleNote{Rule: x.target, Outcome: "absorbed", Detail: "by what rule " + p.Rule + " found", Of: x.kept.ID(), Key: key})
 			h.drop(l, n)
 		}
@@ -206,8 +270,14 @@ func (h *holds) drop(l *lane, n uint32) {
 // settle gives the rules the events that nobody holds any more.
 func (l *lane) settle() {
 	for len(l.freed) > 0 {
-		n := l.freed[0]
-		l.freed = append(l.freed[:0], l.freed[1:]...)
+		at := 0 // in the order in which they came
+		for i, n := range l.freed {
+			if l.holds.list[n].kept.Number() < l.holds.list[l.freed[at]].kept.Number() {
+				at = i
+			}
+		}
+		n := l.freed[at]
+		l.freed = slices.Delete(l.freed, at, at+1)
 		x := l.holds.list[n]
 		if x.kept.None() || len(x.by) > 0 {
 			continue
@@ -232,6 +302,8 @@ func (h *holds) save(w *correlate.StateWriter) {
 			w.String(x.target)
 			w.Inputs(x.inputs)
 			w.Timer(x.timer)
+			w.Bool(x.gated)
+			w.Bool(x.absorbed)
 			w.Uint(uint64(len(x.by)))
 			for _, b := range x.by {
 				w.String(b.rule)
@@ -245,7 +317,7 @@ func (h *holds) load(r *correlate.StateReader) {
 	r.For(ownerHolds)
 	for left := r.Uint(); left > 0 && r.Err() == nil; left-- {
 		n := uint32(len(h.list))
-		x := hold{kept: r.Kept(), target: r.String(), inputs: r.Inputs(), timer: r.Timer(n)}
+		x := hold{kept: r.Kept(), target: r.String(), inputs: r.Inputs(), timer: r.Timer(n), gated: r.Bool(), absorbed: r.Bool()}
 		for k := r.Uint(); k > 0 && r.Err() == nil; k-- {
 			x.by = append(x.by, holder{r.String(), r.Int()})
 		}

@@ -184,6 +184,7 @@ func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stag
 			l.attach(p, a.Of, it)
 		}
 		if a.Wait {
+			l.gate(p, it, l.now+int64(p.Plan.Upstream.Wait))
 			return took
 		}
 		return max(best, back)
@@ -265,7 +266,7 @@ func (l *lane) takeKey(p *pipe, it *correlate.Item, inputs []correlate.Input, at
 		if t.free != correlate.Never {
 			t.free += env.Shift
 		}
-		l.taken = append(l.taken, t)
+		l.takes(t)
 	}
 	best := l.done(p, stForm, env)
 	switch outcome {

@@ -157,6 +157,7 @@ type group struct {
 	events  []grouped // of the members, in order of arrival
 	first   time.Time // when it began
 	fresh   time.Time // when the first came that no run was told of; zero: none
+	ends    string    // key of the situation, as the last finding had it
 	lastRun time.Time // zero: none yet
 	order   int       // when its timer was set
 }
@@ -189,6 +190,7 @@ func (c *Correlator) join(p *pipe, n *news) {
 		i = len(g.members)
 		g.members = append(g.members, &member{key: n.key})
 	}
+	g.ends = n.situation
 	if isNew && !g.members[i].fresh {
 		g.members[i].fresh = true
 	}
@@ -262,7 +264,7 @@ func (c *Correlator) flush(p *pipe, key string, g *group) {
 		c.endGroup(p, key)
 		return
 	}
-	n := &news{key: key, group: key, about: g.events[len(g.events)-1].ev.ID}
+	n := &news{key: key, group: key, situation: g.ends, about: g.events[len(g.events)-1].ev.ID}
 	for _, e := range g.events {
 		n.events = append(n.events, e.ev)
 		n.as = append(n.as, e.as)

@@ -92,6 +92,7 @@ func (c *Correlator) reuse(p *pipe, d *damper) {
 	}
 	last.through = true
 	c.note(p.m.Rule, "released", last.ev.ID)
+	c.reused[last.ev] = true
 	c.upstream(p, last.ev, last.ins)
 }
 
@@ -246,7 +247,6 @@ func (c *Correlator) behind(p *pipe, ev *event.Event) bool {
 	c.note(p.m.Rule, "upstream", ev.ID)
 	for _, s := range c.states {
 		if s.state != "resolved" && slices.Contains(s.events, causes[0]) {
-			s.events = append(s.events, ev.ID)
 			c.change(s, "updated", ev.ID, "")
 		}
 	}

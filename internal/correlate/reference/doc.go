@@ -36,8 +36,15 @@
 //   - An event is held even where the rule that holds it stands later in the
 //     file, and if more than one holds it, it waits for all of them; one that
 //     absorbs it is enough.
+//   - What a gate keeps back (upstream with a wait) and is held by another rule is
+//     absorbed when that rule found something with it meanwhile. What dampening
+//     gives on at its end is not held: it tells the state that the world is left
+//     in.
+//   - An event that repeats another within the global window resolves and clears
+//     all the same: nothing is left open because a word came twice.
 //   - event time: before an event is taken at its time, what is due at that time
-//     happens, as in log time.
+//     happens, as in log time. A rule of single events has no time of its own to
+//     go by, so nothing waits there.
 //   - silent: what it finds is the last event that came.
 //   - upstream with a wait: news of a cause suppresses what waits at once, even
 //     if the cause is gone again before the wait is over.

@@ -21,7 +21,6 @@ type taken struct {
 	ev    *event.Event
 	ins   []correlate.Input // of one key
 	at    time.Time         // the form's time
-	log   time.Time         // when it was taken, by the log
 	order int
 }
 

@@ -8,8 +8,55 @@ import (
 	"signalbox/internal/correlate"
 )
 
+// held is an event that waits for other rules to say what it is.
+type held struct {
+	p     *pipe
+	ev    *event.Event
+	ins   []correlate.Input
+	by    []*pipe
+	order int
+}
+
+// standing is what a rule makes of an event that it was given.
+type standing struct {
+	here     bool // it has it: in its form, or waiting for its time
+	absorbed bool
+	open     bool      // it can be part of a finding until free
+	timer    bool      // time makes it free, not an event
+	free     time.Time // by the log
+}
+
+// stands says what p makes of an event, as of a time of the log.
+func (p *pipe) stands(ev *event.Event, now time.Time) standing {
+	if slices.ContainsFunc(p.buffer, func(l *late) bool { return l.ev == ev }) {
+		return standing{here: true, open: true, free: forever}
+	}
+	all := standing{}
+	for _, key := range p.keys {
+		h := p.forms[key]
+		r := h.at(now.Add(-p.lateness()))
+		for i, t := range h.list {
+			if t.ev != ev {
+				continue
+			}
+			f := r.fates[i]
+			all.here = true
+			all.absorbed = all.absorbed || f.absorbed
+			if !f.took || f.free.IsZero() { // it waits for nothing
+				continue
+			}
+			free := f.free.Add(p.lateness())
+			all.open, all.timer = true, f.timer
+			if free.After(all.free) {
+				all.free = free
+			}
+		}
+	}
+	return all
+}
+
 // holders lists who holds an event: rules that name p and whose form has just
-// taken it.
+// taken it, or will when its time comes.
 func (c *Correlator) holders(p *pipe, ev *event.Event, ins []correlate.Input) *held {
 	h := &held{p: p, ev: ev, ins: ins}
 	for _, name := range c.names {
@@ -17,15 +64,8 @@ func (c *Correlator) holders(p *pipe, ev *event.Event, ins []correlate.Input) *h
 		if o == p || !slices.Contains(o.plan.Holds, p.m.Rule) {
 			continue
 		}
-		for _, key := range o.keys {
-			f := o.forms[key]
-			r := f.at(c.now)
-			for i, t := range f.list {
-				x := r.fates[i]
-				if t.ev == ev && (x.absorbed || x.took && !x.free.IsZero()) { // what stops something is held by nobody
-					h.by = append(h.by, hold{h: f, p: o, i: i})
-				}
-			}
+		if s := o.stands(ev, c.now); s.here && (s.absorbed || s.open && s.free.After(c.now)) {
+			h.by = append(h.by, o)
 		}
 	}
 	if len(h.by) == 0 {
@@ -37,15 +77,15 @@ func (c *Correlator) holders(p *pipe, ev *event.Event, ins []correlate.Input) *h
 }
 
 // due is when all let the event go, if nothing more comes; ok is false where
-// one will absorb it.
+// one will absorb it, or nobody knows yet.
 func (h *held) due() (due time.Time, ok bool) {
-	for _, b := range h.by {
-		f := b.h.at(forever).fates[b.i]
-		if f.absorbed {
+	for _, p := range h.by {
+		s := p.stands(h.ev, forever)
+		if s.absorbed || s.free.Equal(forever) {
 			return due, false
 		}
-		if f.free.After(due) {
-			due = f.free
+		if s.free.After(due) {
+			due = s.free
 		}
 	}
 	return due, true
@@ -67,15 +107,15 @@ func (c *Correlator) settle() {
 // by an event.
 func (c *Correlator) settled(h *held) bool {
 	free, stopped := true, false
-	for _, b := range h.by {
-		f := b.h.at(c.now).fates[b.i]
-		if f.absorbed {
+	for _, p := range h.by {
+		s := p.stands(h.ev, c.now)
+		if s.absorbed {
 			c.drop(h)
 			c.note(h.p.m.Rule, "absorbed", h.ev.ID)
 			return true
 		}
-		free = free && !f.free.After(c.now)
-		stopped = stopped || !f.timer // else it has a time of its own
+		free = free && !s.free.After(c.now)
+		stopped = stopped || !s.timer // else it has a time of its own
 	}
 	if free && stopped {
 		c.release(h)

@@ -26,7 +26,8 @@ type Correlator struct {
 	topo   *topology
 	states []*situation
 
-	arrival map[event.ID]int // the order in which events came
+	arrival map[event.ID]int      // the order in which events came
+	reused  map[*event.Event]bool // given on at the end of dampening
 
 	out []record.Decision
 	cur *record.Decision
@@ -62,26 +63,11 @@ type late struct {
 	order int
 }
 
-// held is an event that waits for other rules to say what it is.
-type held struct {
-	p     *pipe
-	ev    *event.Event
-	ins   []correlate.Input
-	by    []hold
-	order int
-}
-
-type hold struct {
-	h *history
-	p *pipe
-	i int
-}
-
 // New returns a correlator for one rule set.
 func New(rules engine.Rules) *Correlator {
 	return &Correlator{
 		rules: rules, now: time.Unix(0, 0).UTC(), seen: map[string][]seen{}, pipes: map[string]*pipe{},
-		topo: newTopology(rules.Topology()), arrival: map[event.ID]int{},
+		topo: newTopology(rules.Topology()), arrival: map[event.ID]int{}, reused: map[*event.Event]bool{},
 	}
 }
 
@@ -239,6 +225,9 @@ func (c *Correlator) event(d *record.Decision, ev *event.Event) {
 	for _, m := range matches {
 		form := m.Plan != nil && m.Plan.Form != correlate.Single
 		if duplicate && !form {
+			if m.Plan != nil {
+				best = max(best, c.roles(c.pipe(m), ev, m.Inputs))
+			}
 			continue
 		}
 		best = max(best, c.enter(m, ev))
@@ -336,7 +325,7 @@ func (c *Correlator) enter(m engine.Match, ev *event.Event) answer {
 
 // form is the pipe from after upstream: what holds the event, and its own form.
 func (c *Correlator) form(p *pipe, ev *event.Event, ins []correlate.Input) answer {
-	if h := c.holders(p, ev, ins); h != nil {
+	if h := c.holders(p, ev, ins); h != nil && !c.reused[ev] {
 		c.held = append(c.held, h)
 		if !c.settled(h) {
 			c.note(p.m.Rule, "held", "")
@@ -350,7 +339,7 @@ func (c *Correlator) form(p *pipe, ev *event.Event, ins []correlate.Input) answe
 func (c *Correlator) give(p *pipe, ev *event.Event, ins []correlate.Input) answer {
 	c.order++
 	l := &late{ev: ev, ins: ins, at: c.now, order: c.order}
-	if !p.plan.EventTime {
+	if !p.plan.EventTime || p.plan.Form == correlate.Single {
 		return c.take(p, l)
 	}
 	l.at = ev.Time
@@ -396,7 +385,8 @@ func (c *Correlator) take(p *pipe, l *late) answer {
 			p.forms[key] = h
 			p.keys = append(p.keys, key)
 		}
-		t := taken{ev: l.ev, at: l.at, log: c.now, order: l.order}
+		c.order++ // what it sets is set now
+		t := taken{ev: l.ev, at: l.at, order: c.order}
 		for _, in := range l.ins {
 			if in.Key == key {
 				t.ins = append(t.ins, in)

@@ -76,7 +76,7 @@ func parse(t *testing.T, i int, text string, parts bool) taken {
 	if _, err := fmt.Sscanf(text, "%d %s", &at, &what); err != nil {
 		t.Fatalf("%q: %v", text, err)
 	}
-	e := taken{ev: &event.Event{ID: event.ID(fmt.Sprint(i))}, at: second(at), log: second(at), order: i}
+	e := taken{ev: &event.Event{ID: event.ID(fmt.Sprint(i))}, at: second(at), order: i}
 	if parts {
 		for _, c := range what {
 			e.ins = append(e.ins, correlate.Input{Part: int(c - '0')})

@@ -15,7 +15,7 @@ import (
 
 // TestCases are logs on which the engine and the reference differed once, with
 // what is right. An event is "seconds type device interface", and its device is
-// its key; "tick" as a type is none.
+// its key.
 func TestCases(t *testing.T) {
 	tests := []struct {
 		name string
@@ -49,6 +49,28 @@ func TestCases(t *testing.T) {
 			log:  "0 device_down a, 1 down a up, 7 down a b1, 8 device_up a",
 			want: []string{"1 now: verdict 1 of ", "2 6s: note port released e2", "2 6s: run port [e2]", "2 now: verdict 1 of ", "3 now: note port upstream"},
 		},
+		{
+			name: "what waits for news from upstream is absorbed by a flap meanwhile",
+			w: world{topology: &correlate.Topology{Roots: []string{"root"}, Links: []correlate.Link{{A: "root", B: "a"}}},
+				rules: []*worldRule{
+					{name: "port", parts: map[string][]int{"down": {0}}, plan: &correlate.Plan{Upstream: &correlate.Upstream{Wait: 5 * unit}}},
+					{name: "flap", parts: map[string][]int{"down": {0}, "up": {0}}, plan: &correlate.Plan{Form: correlate.Flap, Changes: 3, Within: 4 * unit, Holds: []string{"port"}}},
+				}},
+			log: "0 down a, 1 up a, 2 down a, 20 down a",
+			want: []string{"0 now: verdict 1 of ", "1 now: verdict 1 of ", "2 now: run flap [e1 e2 e3] a", "2 now: verdict 1 of ",
+				"3 5s: note port absorbed e1", "3 5s: note port released e1", "3 7s: note port absorbed e3", "3 7s: note port released e3", "3 now: verdict 1 of ",
+				// It waits, and then it is held no longer than the flap's window.
+				"4 25s: note port released e4", "4 25s: run port [e4]"},
+		},
+		{
+			name: "what is let go at once comes in the order in which it was logged",
+			w: world{rules: []*worldRule{
+				{name: "hold", parts: map[string][]int{"down": {0}, "up": {1}}, plan: &correlate.Plan{Form: correlate.Unless, Within: 3 * unit, Parts: make([]correlate.Part, 2), Holds: []string{"after"}, EventTime: true, Lateness: 2 * unit}},
+				{name: "after", parts: map[string][]int{"down": {0}, "up": {1}}, plan: &correlate.Plan{Form: correlate.Unless, Within: 2 * unit, Parts: make([]correlate.Part, 2)}},
+			}},
+			log:  "2 up a, 2 down a -1",
+			want: []string{"0 now: verdict 1 of ", "1 now: verdict 1 of ", "2 4s: note after released e1", "2 4s: note after released e2", "2 6s: run after [e2] a"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,11 +90,15 @@ func written(t *testing.T, w *world, text string) []*record.Batch {
 	var out []*record.Batch
 	for i, line := range strings.Split(text, ", ") {
 		f := append(strings.Fields(line), "", "")
+		own := 0 // a number in the place of the interface is how much earlier its own time is
 		var at int
 		if _, err := fmt.Sscan(f[0], &at); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
 		ev := &event.Event{ID: number(i + 1), Source: "s", Type: f[1], Device: f[2], Interface: f[3], Received: start.Add(time.Duration(at) * unit)}
+		if _, err := fmt.Sscan(f[3], &own); err == nil {
+			ev.Interface, ev.Time = "", ev.Received.Add(time.Duration(own)*unit)
+		}
 		w.said[ev.ID] = said{key: ev.Device, value: "x"}
 		out = append(out, &record.Batch{Time: ev.Received, Records: []record.Record{{Kind: record.KindEvent, Event: ev}}})
 	}

@@ -128,6 +128,9 @@ func drawEvent(t *rapid.T, w *world, n int, now time.Time, eventTime bool) *even
 	if eventTime && rapid.IntRange(0, 3).Draw(t, "has a time") > 0 {
 		ev.Time = now.Add(-unit * time.Duration(rapid.IntRange(-1, 4).Draw(t, "late")))
 	}
+	if w.senders {
+		drawSender(t, ev)
+	}
 	w.said[ev.ID] = s
 	return ev
 }
@@ -167,7 +170,8 @@ func properties() []property {
 	}
 	return append(out, property{name: "two hold one", draw: drawTwoHold}, property{name: "dedup", draw: drawDedup},
 		property{name: "dampen", draw: drawDampen}, property{name: "upstream", draw: drawUpstream},
-		property{name: "group", draw: drawGroup}, property{name: "situation", draw: drawSituation})
+		property{name: "group", draw: drawGroup}, property{name: "situation", draw: drawSituation},
+		property{name: "everything", eventTime: true, draw: drawEverything})
 }
 
 func drawTwoHold(t *rapid.T) *world {
@@ -217,23 +221,14 @@ func drawUpstream(t *rapid.T) *world {
 
 func drawGroup(t *rapid.T) *world {
 	r := drawRule(t, "grouped", rapid.SampledFrom([]string{"single", "count", "any"}).Draw(t, "form"))
-	r.plan.Group = &correlate.Group{Wait: unit * time.Duration(rapid.IntRange(1, 2).Draw(t, "wait")),
-		Interval: unit * time.Duration(rapid.IntRange(1, 3).Draw(t, "interval")), Signature: "g",
-		Repeat: 0}
-	if rapid.Bool().Draw(t, "clears") {
-		r.plan.Group.Clears = true
-		delete(r.parts, "up")
-		r.roles = map[string][]int{"up": {correlate.PartClear}}
-	}
+	drawGrouping(t, r)
 	return &world{rules: []*worldRule{r}}
 }
 
 func drawSituation(t *rapid.T) *world {
 	form := rapid.SampledFrom([]string{"single", "count", "flap", "unless", "silent", "threshold"}).Draw(t, "form")
 	r := drawRule(t, form, form)
-	r.plan.Situation = &correlate.Situation{Updated: rapid.Bool().Draw(t, "updated"), Resolved: rapid.Bool().Draw(t, "resolved"), Signature: "s"}
-	delete(r.parts, "other")
-	r.roles = map[string][]int{"other": {correlate.PartResolve}}
+	drawStory(t, r)
 	return &world{rules: []*worldRule{r}}
 }
 

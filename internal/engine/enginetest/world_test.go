@@ -24,6 +24,7 @@ type world struct {
 	topology *correlate.Topology
 	global   time.Duration
 	said     map[event.ID]said
+	senders  bool          // events may be delivered twice
 	coarse   time.Duration // what is due is compared to this
 }
 
@@ -116,14 +117,14 @@ func (w *world) Match(ev *event.Event) []engine.Match {
 		m.Key = engine.KeyOf([]byte(s.key))
 		for _, p := range r.parts[ev.Type] {
 			in := correlate.Input{Part: p, Key: s.key, Value: s.value, Number: s.number,
-				DampenKey: s.key, GroupKey: "g" + s.key[:1], SituationKey: s.key}
+				DampenKey: s.key, GroupKey: "g", SituationKey: s.key}
 			if r.plan.Form == correlate.Flap {
 				in.Value = ev.Type
 			}
 			m.Inputs = append(m.Inputs, in)
 		}
 		for _, role := range r.roles[ev.Type] {
-			m.Inputs = append(m.Inputs, correlate.Input{Part: role, Key: s.key, GroupKey: "g" + s.key[:1], SituationKey: s.key})
+			m.Inputs = append(m.Inputs, correlate.Input{Part: role, Key: s.key, GroupKey: "g", SituationKey: s.key})
 		}
 		if len(m.Inputs) > 0 {
 			out = append(out, m)
@@ -148,7 +149,7 @@ func facts(w *world, all []record.Decision, batches []*record.Batch) []string {
 	for i := range all {
 		n, now := index(all[i].At)
 		due := all[i].Due.Round(w.coarse)
-		if !due.Before(now) { // an event may release others: those are decisions of their own, due now
+		if !due.Before(now.Round(w.coarse)) { // an event may release others: those are decisions of their own, due now
 			due = time.Time{}
 		}
 		for _, text := range lines(w, &all[i]) {
@@ -206,9 +207,9 @@ func lines(w *world, d *record.Decision) []string {
 	}
 	for _, n := range d.Notes {
 		switch n.Outcome {
-		case "duplicate", "released", "absorbed", "late", "full", "error", "loop":
+		case "duplicate", "released", "absorbed", "error", "loop":
 			say("note %s %s %s", n.Rule, n.Outcome, short(n.Of))
-		case "dampened", "upstream":
+		case "dampened", "upstream", "late", "full":
 			say("note %s %s", n.Rule, n.Outcome)
 		}
 	}
