@@ -71,11 +71,11 @@ func (s *site) start(ctx context.Context, n int) (started, error) {
 	s.ended = make(chan struct{})
 	go func() { _ = s.cmd.Wait(); close(s.ended) }()
 	var st started
-	if err := s.until(ctx, 2*time.Minute, func() bool { return s.get(ctx, "/readyz", nil) == nil }); err != nil {
+	if err := s.until(ctx, 10*time.Minute, func() bool { return s.get(ctx, "/readyz", nil) == nil }); err != nil {
 		return st, err
 	}
 	st.ready = time.Since(begun)
-	err = s.until(ctx, 15*time.Minute, func() bool {
+	err = s.until(ctx, 30*time.Minute, func() bool {
 		var l api.Ledger
 		return s.get(ctx, "/api/v1/ledger", &l) == nil && l.Log != nil && l.Pending == 0 && l.Log.Logged >= uint64(n)
 	})
@@ -87,9 +87,12 @@ func (s *site) start(ctx context.Context, n int) (started, error) {
 func (s *site) until(ctx context.Context, limit time.Duration, ok func() bool) error {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !ok() {
+	for begun := time.Now(); !ok(); {
+		if time.Since(begun) > 20*time.Second {
+			tick.Reset(time.Second) // what takes so long is not to be disturbed
+		}
 		var why error
 		select {
 		case <-ctx.Done():
