@@ -5,7 +5,7 @@
 // event for ever; what a form has found is worked out from the whole list of a
 // key's events each time that anybody asks, and the next timer is found by
 // looking at everything that is pending. Nothing here is bounded or fast, and
-// nothing but tests may import it.
+// nothing but tests and benchmarks may import it.
 //
 // # Where the meaning leaves room
 //
