@@ -16,6 +16,7 @@ import (
 	"signalbox/internal/metrics"
 	"signalbox/internal/plugins"
 	"signalbox/internal/rule"
+	"signalbox/internal/ruletest"
 	"signalbox/internal/source"
 )
 
@@ -76,6 +77,10 @@ func Check(path string) (*Report, error) {
 		}
 	}
 	add(loaded.CheckExamples())
+	_, diags := ruletest.Read(loaded.Set.Tests)
+	for _, d := range diags {
+		all = append(all, d.String())
+	}
 	r := &Report{Rules: len(loaded.Set.Rules), Devices: loaded.Inventory.Len(), Sources: len(cfg.Sources), Warnings: loaded.Warnings}
 	r.Mappings, r.Examples = loaded.Normalizer.Counts()
 	if len(all) > 0 {

@@ -125,7 +125,7 @@ var kinds = map[string]func(s *shape, args map[string]*yaml.Node){
 			auth = "{none: true}                  # the rulebook asks for nothing: from this machine only"
 		}
 		s.suggest = append(s.suggest, "kind: webhook", "auth: "+auth)
-		s.notes = append(s.notes, fmt.Sprintf("messages are posted to http://HOST:PORT/webhook/%s (%s:%s in the rulebook)", s.name, value(args["host"], "0.0.0.0"), value(args["port"], "5000")))
+		s.notes = append(s.notes, fmt.Sprintf("messages are posted to http://HOST:PORT/webhook/%s (%s:%s in the rulebook)", s.name, or(scalarOf(args["host"]), "0.0.0.0"), or(scalarOf(args["port"]), "5000")))
 	},
 	"alertmanager": func(s *shape, _ map[string]*yaml.Node) {
 		s.on = []string{"alert", "alert_resolved"}
