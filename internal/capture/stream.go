@@ -17,7 +17,6 @@ import (
 type streams struct {
 	s    *sniffer
 	pool *reassembly.Assembler
-	open int
 }
 
 func newStreams(s *sniffer) *streams {
@@ -54,7 +53,6 @@ type stream struct {
 	network  gopacket.Flow
 	src, dst uint16 // of the first packet seen
 	sides    [2]side
-	told     bool
 }
 
 // side is one direction of a connection: what is not yet a whole message.

@@ -67,15 +67,14 @@ func (m *situations) Found(env *Env, f *Finding) Story {
 		m.rules[rs.rule] = rs
 	}
 	change, branch, run := "updated", "updated", plan.Updated
-	n, s := rs.find(env, key)
-	if s == nil {
+	if _, s := rs.find(env, key); s == nil {
 		if !m.room(env, rs) {
 			env.Note(Note{Outcome: "full", Detail: "it keeps as many situations as it may", Key: key})
 			return Story{}
 		}
 		change, branch, run = "opened", "", true
 	}
-	n, s, _ = rs.useKey(env, key, nil)
+	n, s, _ := rs.useKey(env, key, nil)
 	if change == "opened" {
 		s.state.id = newSituationID(env, key)
 	}

@@ -63,7 +63,6 @@ type trial struct {
 	env    *Env
 	test   *Test
 	eng    *engine.Engine
-	spy    *spy
 	seq    uint64
 	events []fed
 	out    []Happening
