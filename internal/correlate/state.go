@@ -22,6 +22,16 @@ func NewStateWriter(q *Timers) *StateWriter {
 	return &StateWriter{timers: q, seen: map[*byte]uint64{}}
 }
 
+// Expect makes room for about so many bytes and events: to grow step by step
+// takes longer than to write.
+func (w *StateWriter) Expect(bytes, events int) {
+	w.buf = make([]byte, 0, bytes)
+	w.seen = make(map[*byte]uint64, events)
+}
+
+// Events is how many different ones were written.
+func (w *StateWriter) Events() int { return len(w.seen) }
+
 // Bytes is what was written.
 func (w *StateWriter) Bytes() []byte { return w.buf }
 

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const snapshotMagic = "signalbox engine 2\n"
@@ -13,6 +15,9 @@ const snapshotMagic = "signalbox engine 2\n"
 var errShort = errors.New("it ends too early")
 
 func unixNano(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
+// entryBytes is what an entry of a window takes in a snapshot.
+const entryBytes = 16 + 8 + 16
 
 // writer builds a snapshot.
 type writer struct{ buf []byte }
@@ -30,13 +35,12 @@ func (w *writer) window(win *window) {
 	w.u64(uint64(win.within))
 	w.u64(uint64(win.max))
 	w.u64(win.evicted)
-	n := 0
-	win.each(func(entry) { n++ })
-	w.u64(uint64(n))
-	win.each(func(e entry) {
-		w.raw(e.key[:])
-		w.u64(uint64(e.until))
-		w.raw(e.of[:])
+	w.u64(uint64(win.len()))
+	w.buf = slices.Grow(w.buf, win.len()*entryBytes)
+	win.each(func(e *entry) {
+		b := append(w.buf, e.key[:]...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(e.until))
+		w.buf = append(b, e.of[:]...)
 	})
 }
 
@@ -80,14 +84,15 @@ func (r *reader) window() *window {
 	}
 	w := newWindow(time.Duration(r.u64()), int(r.u64()))
 	w.evicted = r.u64()
-	for n := r.u64(); n > 0 && r.err == nil; n-- {
-		var e entry
-		copy(e.key[:], r.take(16))
-		e.until = int64(r.u64())
-		copy(e.of[:], r.take(16))
-		if r.err == nil {
-			w.add(e)
-		}
+	n := r.u64()
+	if n > uint64(len(r.buf))/entryBytes {
+		r.err, r.buf = errShort, nil
+		return nil
+	}
+	w.index = make(map[uint64]uint32, n)
+	for ; n > 0; n-- {
+		b := r.take(entryBytes)
+		w.add(entry{key: Key(b[:16]), until: int64(binary.LittleEndian.Uint64(b[16:])), of: uuid.UUID(b[24:])})
 	}
 	return w
 }

@@ -134,7 +134,9 @@ type Engine struct {
 
 	resets  []string // of the rule set that came into force last
 	scratch record.Decision
-	err     error
+	// captured is how many bytes the last snapshot took.
+	captured int
+	err      error
 }
 
 // New returns an engine with no rules. load compiles a bundle that the log

@@ -17,6 +17,7 @@ type lane struct {
 	now    int64  // log time in ns; of a replay the time at which its events came in
 	number uint64 // of the last event that the rules looked at
 	timers correlate.Timers
+	saved  struct{ bytes, events int } // what the last snapshot took
 
 	global *window
 	own    map[string]*window // by rule and signature

@@ -13,8 +13,14 @@ import (
 // Snapshot is the whole state as bytes, with the position it is of. The same
 // state gives the same bytes. Layout: magic, version, fields; a SHA-256 of all
 // of it last.
-func (e *Engine) Snapshot() []byte {
-	w := writer{}
+func (e *Engine) Snapshot() []byte { return e.Capture()() }
+
+// Capture takes the state as it is now. What it gives makes the bytes of
+// Snapshot from it, once, and may be called from another goroutine while the
+// engine goes on: of what a snapshot takes, this is the longer part that need
+// not stop the engine.
+func (e *Engine) Capture() (finish func() []byte) {
+	w := writer{buf: make([]byte, 0, e.captured+e.captured/8+1<<12)}
 	w.raw([]byte(snapshotMagic))
 	w.u64(e.through.Seq)
 	w.u64(uint64(e.through.Index))
@@ -34,8 +40,11 @@ func (e *Engine) Snapshot() []byte {
 		w.own(l.own)
 		w.bytes(l.save())
 	}
-	sum := sha256.Sum256(w.buf)
-	return append(w.buf, sum[:]...)
+	e.captured = len(w.buf)
+	return func() []byte {
+		sum := sha256.Sum256(w.buf)
+		return append(w.buf, sum[:]...)
+	}
 }
 
 // Restore reads what Snapshot wrote. A damaged one is refused, and so is one of
@@ -102,6 +111,7 @@ func (r *reader) lane(e *Engine, replay bool) (*lane, error) {
 // save writes all but the dedup windows.
 func (l *lane) save() []byte {
 	w := correlate.NewStateWriter(&l.timers)
+	w.Expect(l.saved.bytes+l.saved.bytes/8, l.saved.events)
 	w.Int(l.now)
 	w.Uint(l.number)
 	w.Uint(uint64(l.swept))
@@ -124,6 +134,7 @@ func (l *lane) save() []byte {
 	l.holds.save(w)
 	l.network.Save(w)
 	l.situations.Save(w)
+	l.saved.bytes, l.saved.events = len(w.Bytes()), w.Events()
 	return w.Bytes()
 }
 
