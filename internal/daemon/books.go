@@ -20,6 +20,8 @@ type bookkeeper struct {
 	state  stateDir
 	logger *slog.Logger
 
+	saving sync.Mutex // held while the files are written
+
 	mu    sync.Mutex
 	books *ledger.Books
 	// situations is a fold over the same batches.
@@ -73,6 +75,8 @@ func (b *bookkeeper) snapshot() *ledger.Books {
 }
 
 func (b *bookkeeper) save() {
+	b.saving.Lock()
+	defer b.saving.Unlock()
 	books := b.snapshot()
 	data, err := books.Marshal()
 	if err == nil {

@@ -25,8 +25,6 @@ const (
 	// quiet is how long a stretch without decisions waits for more before it
 	// is written.
 	quiet = time.Second
-	// snapshotEvery bounds what has to be read again after a crash.
-	snapshotEvery = 5 * time.Minute
 	// decideBytes is how large a batch of decisions may become by gathering.
 	decideBytes = 4 << 20
 	// keysEvery is how often the keys of rules are counted.
@@ -61,17 +59,18 @@ type decider struct {
 	rules    atomic.Pointer[string]
 	change   atomic.Pointer[ruleChange] // the last
 	counted  time.Time                  // when the keys of rules were told last; of the reader
+	saver    *saver
 }
 
-// verdict is either a stretch that was decided or a snapshot of the engine that
-// holds once all before it is written.
+// verdict is either a stretch that was decided or a snapshot of the engine, to be
+// finished, that holds once all before it is written.
 type verdict struct {
 	stretch  engine.Stretch
-	snapshot []byte
+	snapshot func() []byte
 }
 
 func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
-	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{}), ticker: newTicker(), relay: newRelay()}
+	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{}), ticker: newTicker(), relay: newRelay(), saver: newSaver()}
 	last, err := l.Last(context.Background(), record.Decisions)
 	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 		return nil, fmt.Errorf("the last decision: %w", err)
@@ -128,6 +127,7 @@ func (d *decider) Run(ctx context.Context) error {
 	g.Go(func() error { return d.write(ctx, verdicts) })
 	g.Go(func() error { return d.ticker.run(ctx, d.tick) })
 	err := g.Wait()
+	d.saver.wait()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -138,14 +138,14 @@ func (d *decider) Run(ctx context.Context) error {
 }
 
 func (d *decider) read(ctx context.Context, out chan<- verdict) error {
-	saved := time.Now()
+	since := 0 // records after the last snapshot
 	defer d.books.save()
 	from := d.engine.Through()
 	if counted := d.books.from(); counted.Less(from) {
 		from = counted
 	}
 	d.ticker.next(d.engine.NextTimer())
-	return d.log.Read(ctx, from, nil, func(b *record.Batch) error {
+	return d.log.ReadFast(ctx, from, nil, func(b *record.Batch) error {
 		d.books.count(b)
 		if !b.Holds(record.Events) {
 			return nil
@@ -172,10 +172,9 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 			}
 		}
 		d.count(b, stretches)
-		if time.Since(saved) > snapshotEvery {
-			saved = time.Now()
-			d.books.save()
-			return send(ctx, out, verdict{snapshot: d.engine.Snapshot()})
+		if since += len(b.Records); d.saver.due(since) {
+			since = 0
+			return send(ctx, out, verdict{snapshot: d.engine.Capture()})
 		}
 		return nil
 	})
@@ -277,9 +276,7 @@ func (d *decider) write(ctx context.Context, in <-chan verdict) error {
 			first = v
 		}
 		if first.snapshot != nil {
-			if err := d.state.save("engine", first.snapshot); err != nil {
-				d.logger.Warn("the engine's snapshot could not be written", "err", err)
-			}
+			d.saver.start(func() { d.save(first.snapshot()) })
 			continue
 		}
 		s := first.stretch
@@ -290,6 +287,15 @@ func (d *decider) write(ctx context.Context, in <-chan verdict) error {
 		}
 		d.backlog.Add(-n)
 	}
+}
+
+// save writes a snapshot of the engine, and the books: what a start reads again
+// of the log begins where the older of them ends.
+func (d *decider) save(snapshot []byte) {
+	if err := d.state.save("engine", snapshot); err != nil {
+		d.logger.Warn("the engine's snapshot could not be written", "err", err)
+	}
+	d.books.save()
 }
 
 // gather adds to s what is waiting. A stretch without decisions waits a moment
@@ -373,6 +379,9 @@ func (d *decider) append(ctx context.Context, s *engine.Stretch) error {
 // count tells the metrics what became of the events of a batch. What was
 // counted before a restart is not counted again.
 func (d *decider) count(b *record.Batch, stretches []engine.Stretch) {
+	if last := len(b.Records) - 1; last < 0 || !d.logged.Less(b.At(last)) {
+		return
+	}
 	verdicts := map[record.Position]*record.Decision{}
 	for _, s := range stretches {
 		for _, r := range s.Records {

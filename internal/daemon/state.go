@@ -32,7 +32,9 @@ func (d stateDir) save(kind string, data []byte) error {
 }
 
 // load gives the newest of kind that use takes. The error of the last resort is
-// nil: without a file the state is built from the log.
+// nil: without a file the state is built from the log. One that cannot be used
+// is put aside: else it would take the place of the older one when the next is
+// saved, and of the two kept one would be worth nothing.
 func (d stateDir) load(kind string, use func([]byte) error) (found bool, problems error) {
 	path := filepath.Join(string(d), kind)
 	for _, p := range []string{path, path + ".old"} {
@@ -47,18 +49,28 @@ func (d stateDir) load(kind string, use func([]byte) error) (found bool, problem
 			return true, problems
 		}
 		problems = errors.Join(problems, fmt.Errorf("%s: %w", p, err))
+		if err := os.Rename(p, path+".unusable"); err != nil {
+			problems = errors.Join(problems, err)
+		}
 	}
 	return false, problems
 }
+
+// syncBytes is how much is written between two fsyncs: the log's own wait for a
+// disk that is busy with a large one.
+const syncBytes = 4 << 20
 
 func writeFile(path string, data []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
+	for err == nil && len(data) > 0 {
+		n := min(len(data), syncBytes)
+		if _, err = f.Write(data[:n]); err == nil {
+			err = f.Sync()
+		}
+		data = data[n:]
 	}
 	return errors.Join(err, f.Close())
 }
@@ -88,7 +100,7 @@ func (d stateDir) list(prefix string) ([]string, error) {
 	var found []aged
 	for _, e := range entries {
 		name := e.Name()
-		if !strings.HasPrefix(name, prefix) || strings.HasSuffix(name, ".old") || strings.HasSuffix(name, ".new") {
+		if !strings.HasPrefix(name, prefix) || strings.HasSuffix(name, ".old") || strings.HasSuffix(name, ".new") || strings.HasSuffix(name, ".unusable") {
 			continue
 		}
 		if info, err := e.Info(); err == nil {

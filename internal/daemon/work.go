@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"signalbox/internal/eventlog"
@@ -24,6 +25,7 @@ type labour struct {
 	state  stateDir
 	logger *slog.Logger
 	relay  *relay // from the decider
+	saving sync.Mutex
 }
 
 // prepare brings the worker's state up to what the log says. Nothing is done
@@ -49,7 +51,7 @@ func (l *labour) prepare(ctx context.Context) (record.Position, error) {
 		return from, err
 	}
 	if st.Last >= st.First {
-		err = l.log.Range(ctx, from, record.Position{Seq: st.Last}, []record.Subject{record.Decisions, record.Journal}, l.worker.Recover)
+		err = l.log.RangeFast(ctx, from, record.Position{Seq: st.Last}, []record.Subject{record.Decisions, record.Journal}, l.worker.Recover)
 		if err != nil {
 			return from, fmt.Errorf("runs: %w", err)
 		}
@@ -59,16 +61,17 @@ func (l *labour) prepare(ctx context.Context) (record.Position, error) {
 
 // follow starts the runs that are decided from now on, until ctx ends.
 func (l *labour) follow(ctx context.Context, from record.Position) error {
-	saved := time.Now()
+	saver, since := newSaver(), 0
 	f := &following{relay: l.relay, log: l.log, at: from, apply: func(b *record.Batch) error {
 		err := l.worker.Apply(b)
-		if err == nil && time.Since(saved) > snapshotEvery {
-			saved = time.Now()
-			l.save()
+		if since += len(b.Records); err == nil && saver.due(since) {
+			since = 0
+			saver.start(l.save)
 		}
 		return err
 	}}
 	err := f.run(ctx)
+	saver.wait()
 	if errors.Is(err, worker.ErrStopped) || errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -76,6 +79,8 @@ func (l *labour) follow(ctx context.Context, from record.Position) error {
 }
 
 func (l *labour) save() {
+	l.saving.Lock()
+	defer l.saving.Unlock()
 	pos, data := l.worker.Snapshot()
 	if data == nil {
 		return
