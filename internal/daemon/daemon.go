@@ -109,6 +109,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	lc.Metrics, lc.Undone, lc.OnCorrupt = logMetrics{d}, d.undone, d.corrupt
+	state := stateDir(filepath.Join(d.opt.Data, "state"))
+	d.rules = newRuleStore(d.actions.Registry.Specs(), state, d.logger)
+	early := restoreEngine(state, d.rules.load)
+	defer func() { <-early.done }()
 	if d.log, err = d.openLog(ctx, lc); err != nil {
 		return err
 	}
@@ -140,10 +144,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	}()
 	d.intake = intake.New(d.log, d.edge(), d.feeds)
-	state := stateDir(filepath.Join(d.opt.Data, "state"))
-	d.rules = newRuleStore(d.actions.Registry.Specs(), state, d.logger)
 	d.books = newBookkeeper(d.log, state, d.logger)
-	if d.decider, err = newDecider(d.log, d.books, d.rules.load, state, d.metrics, d.logger); err != nil {
+	if d.decider, err = resumeDecider(d.log, d.books, early, state, d.metrics, d.logger); err != nil {
 		return err
 	}
 	d.decider.form = d.rules.form

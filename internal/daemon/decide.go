@@ -70,6 +70,11 @@ type verdict struct {
 }
 
 func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Rules, error), state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
+	return resumeDecider(l, books, restoreEngine(state, load), state, m, logger)
+}
+
+func resumeDecider(l *eventlog.Log, books *bookkeeper, early *restoring, state stateDir, m *metrics.Set, logger *slog.Logger) (*decider, error) {
+	load := early.load
 	d := &decider{log: l, books: books, engine: engine.New(load), state: state, metrics: m, logger: logger, caughtUp: make(chan struct{}), ticker: newTicker(), relay: newRelay(), saver: newSaver()}
 	last, err := l.Last(context.Background(), record.Decisions)
 	if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
@@ -81,19 +86,12 @@ func newDecider(l *eventlog.Log, books *bookkeeper, load func([]byte) (engine.Ru
 			return nil, err
 		}
 	}
-	_, problems := state.load("engine", func(data []byte) error {
-		e := engine.New(load)
-		if err := e.Restore(data); err != nil {
-			return err
-		}
-		if d.logged.Less(e.Through()) {
-			return fmt.Errorf("it is of %s, and the log's decisions end at %s", e.Through(), d.logged)
-		}
+	e, problems := early.engineFor(d.logged)
+	if e != nil {
 		d.engine = e
-		return nil
-	})
+	}
 	if problems != nil {
-		logger.Warn("an engine snapshot cannot be used; the log is read instead", "err", problems)
+		logger.Warn("an engine snapshot cannot be used; an older one, or the log, is read instead", "err", problems)
 	}
 	through := d.logged
 	d.decided.Store(&through)

@@ -36,6 +36,12 @@ func (d stateDir) save(kind string, data []byte) error {
 // is put aside: else it would take the place of the older one when the next is
 // saved, and of the two kept one would be worth nothing.
 func (d stateDir) load(kind string, use func([]byte) error) (found bool, problems error) {
+	found, bad, problems := d.find(kind, use)
+	return found, errors.Join(problems, d.putAside(kind, bad))
+}
+
+// find is load that changes nothing. bad are the files that cannot be used.
+func (d stateDir) find(kind string, use func([]byte) error) (found bool, bad []string, problems error) {
 	path := filepath.Join(string(d), kind)
 	for _, p := range []string{path, path + ".old"} {
 		data, err := os.ReadFile(p)
@@ -46,14 +52,19 @@ func (d stateDir) load(kind string, use func([]byte) error) (found bool, problem
 			err = use(data)
 		}
 		if err == nil {
-			return true, problems
+			return true, bad, problems
 		}
+		bad = append(bad, p)
 		problems = errors.Join(problems, fmt.Errorf("%s: %w", p, err))
-		if err := os.Rename(p, path+".unusable"); err != nil {
-			problems = errors.Join(problems, err)
-		}
 	}
-	return false, problems
+	return false, bad, problems
+}
+
+func (d stateDir) putAside(kind string, bad []string) (err error) {
+	for _, p := range bad {
+		err = errors.Join(err, os.Rename(p, filepath.Join(string(d), kind+".unusable")))
+	}
+	return err
 }
 
 // syncBytes is how much is written between two fsyncs: the log's own wait for a
