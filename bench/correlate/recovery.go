@@ -43,9 +43,14 @@ const dayRules = `rules:
 // ports is how many ports there are, on ports/20 devices.
 const ports = 100_000
 
-// recovery fills a log, lets the real binary decide all of it, adds what comes
-// in the five minutes that a snapshot is old at most, kills the writer, and
-// measures starts: with the snapshot, and without.
+// between is how many events may lie between two snapshots in a burst
+// (internal/daemon/saver.go).
+const between = 500_000
+
+// recovery fills a log, lets the real binary decide all of it, adds as many as a
+// snapshot may be behind, kills the writer, and measures starts: with the
+// snapshot, and without. What was added is decided for the first time, which
+// takes longer than to decide it again.
 func recovery(ctx context.Context, args []string) error {
 	var n int
 	var bin, dir string
@@ -92,7 +97,7 @@ func recoverIn(ctx context.Context, dir, bin string, n int) error {
 	if err := s.stop(); err != nil { // leaves a snapshot
 		return err
 	}
-	tail := n / 288 // of a day: five minutes
+	tail := min(between, n/10)
 	if err := s.killedWriter(ctx, n, tail); err != nil {
 		return err
 	}
