@@ -216,21 +216,24 @@ func (e *Env) Resume(p Passage) { e.Resumed = append(e.Resumed, p) }
 
 // KeyText is a key as people read it: its values with spaces between.
 func KeyText(key string) string {
-	if !strings.ContainsAny(key, "\x1f\\") {
+	if strings.IndexByte(key, '\x1f') < 0 && strings.IndexByte(key, '\\') < 0 {
 		return key
 	}
-	var b strings.Builder
-	b.Grow(len(key))
+	return string(AppendKeyText(make([]byte, 0, len(key)), key))
+}
+
+// AppendKeyText appends what KeyText gives, which is not longer than key.
+func AppendKeyText(b []byte, key string) []byte {
 	for i := 0; i < len(key); i++ {
 		switch c := key[i]; {
 		case c == '\\' && i+1 < len(key):
 			i++
-			b.WriteByte(key[i])
+			b = append(b, key[i])
 		case c == '\x1f':
-			b.WriteByte(' ')
+			b = append(b, ' ')
 		default:
-			b.WriteByte(c)
+			b = append(b, c)
 		}
 	}
-	return b.String()
+	return b
 }

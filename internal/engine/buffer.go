@@ -74,7 +74,7 @@ func (l *lane) wait(p *pipe, it *correlate.Item, inputs []correlate.Input) answe
 	if len(p.Plan.Holds) > 0 && !p.Shadow {
 		l.takes(taking{by: p, number: it.Number(), free: due + int64(p.Plan.Within)})
 	}
-	l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Detail: "it is taken at its own time", Key: correlate.KeyText(inputs[0].Key)})
+	l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Detail: "it is taken at its own time", Key: l.keyText(inputs[0].Key)})
 	return took
 }
 

@@ -134,6 +134,7 @@ type Engine struct {
 
 	resets  []string // of the rule set that came into force last
 	scratch record.Decision
+	room    int // for the decisions of a batch
 	// captured is how many bytes the last snapshot took.
 	captured int
 	err      error
@@ -235,6 +236,7 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 		cur.Resets = e.resets
 	}
 	e.through = b.At(max(len(b.Records)-1, 0))
+	e.room = min(len(cur.Records), 512)
 	if cur.From == e.through && len(out) > 0 { // the set came last, and after what time did
 		out[len(out)-1].Resets = append(out[len(out)-1].Resets, cur.Resets...)
 		return out, nil
@@ -329,6 +331,9 @@ func (e *Engine) record(s *Stretch, at record.Position, r *record.Record) {
 		}
 		own := e.live.newDecision()
 		*own = *d
+		if s.Records == nil { // about as many as the batch before had
+			s.Records = make([]record.Record, 0, e.room)
+		}
 		s.Records = append(s.Records, record.Record{Kind: record.KindDecision, Decision: own})
 		s.Size += sizeOf(own)
 		e.live.collect(s)
@@ -345,8 +350,8 @@ func (e *Engine) event(d *record.Decision, ev *event.Event) {
 	}
 	if ev.SenderID != "" {
 		key := redeliveryKey(ev.Source, ev.SenderID)
-		if of, dup := e.redelivery.check(key, ev.ID, e.now); dup {
-			d.Verdict, d.Of = record.Duplicate, of
+		if of, dup := e.redelivery.check(key, ev.ID, e.now.UnixNano()); dup {
+			d.Verdict, d.Of = record.Duplicate, of.id()
 			d.Reason = "redelivery: the same source and sender's id"
 			return
 		}

@@ -234,12 +234,12 @@ func TestRulesInPartsHoldFromTheLast(t *testing.T) {
 func TestAWindowThatIsFullForgetsTheOldest(t *testing.T) {
 	w := newWindow(time.Minute, 3)
 	for i := range 4 {
-		w.check(KeyOf([]byte{byte(i)}), id(i), t0)
+		w.check(KeyOf([]byte{byte(i)}), id(i), t0.UnixNano())
 	}
-	if _, dup := w.check(KeyOf([]byte{3}), id(9), t0); !dup {
+	if _, dup := w.check(KeyOf([]byte{3}), id(9), t0.UnixNano()); !dup {
 		t.Error("the newest key was forgotten")
 	}
-	if _, dup := w.check(KeyOf([]byte{0}), id(9), t0); dup {
+	if _, dup := w.check(KeyOf([]byte{0}), id(9), t0.UnixNano()); dup {
 		t.Error("the oldest key is still held")
 	}
 	if w.len() > 3 || w.evicted != 2 {
@@ -320,7 +320,7 @@ func BenchmarkDedup(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n++
-		w.check(KeyOf(fmt.Appendf(nil, "device-%d", n%2_000_000)), id(int(n)), t0.Add(time.Duration(n)*time.Millisecond))
+		w.check(KeyOf(fmt.Appendf(nil, "device-%d", n%2_000_000)), id(int(n)), t0.Add(time.Duration(n)*time.Millisecond).UnixNano())
 	}
 }
 
@@ -353,7 +353,11 @@ func TestWindowAgreesWithTheObviousOne(t *testing.T) {
 					want = n.id
 				}
 			}
-			of, dup := w.check(KeyOf([]byte{key}), id(i), t0.Add(now))
+			var of event.ID
+			before, dup := w.check(KeyOf([]byte{key}), id(i), t0.Add(now).UnixNano())
+			if dup {
+				of = before.id()
+			}
 			if dup != (want != "") || of != want {
 				t.Fatalf("event %d at %v: repeats %q, want %q", i, now, of, want)
 			}

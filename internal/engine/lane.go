@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"signalbox/event"
 	"signalbox/internal/correlate"
 	"signalbox/internal/record"
@@ -25,6 +27,8 @@ type lane struct {
 	pipes      []*pipe          // an owner of timers each, by index; nil where one is gone
 	names      map[string]*pipe // the same by rule
 	network    correlate.Network
+	topology   bool   // there is one
+	repeats    string // says why an event is a duplicate
 	situations correlate.Situations
 	holds      holds
 	swept      uint32
@@ -54,6 +58,8 @@ type work struct {
 	extraOf    uint64 // number of the event that the last of extra is about; 0: any
 	slab       []record.Decision
 	notes      []record.RuleNote
+	text       []byte // room for keys as people read them
+	key, read  string // the last of them
 }
 
 // pipe is one rule that keeps state, or that another holds.
@@ -141,7 +147,7 @@ func (l *lane) done(p *pipe, stage int, env *correlate.Env) answer {
 	if len(env.Notes)+len(env.Findings)+len(env.Resumed)+len(env.Stories)+len(env.Released) > 0 {
 		for i := range env.Notes {
 			n := &env.Notes[i]
-			l.note(0, record.RuleNote{Rule: env.Rule, Outcome: n.Outcome, Detail: n.Detail, Of: n.Of, Key: correlate.KeyText(n.Key)})
+			l.note(0, record.RuleNote{Rule: env.Rule, Outcome: n.Outcome, Detail: n.Detail, Of: n.Of, Key: l.keyText(n.Key)})
 		}
 		for i := range env.Findings {
 			best = max(best, l.found(p, &env.Findings[i], stage))
@@ -177,6 +183,7 @@ func (l *lane) fire(to int64) {
 		}
 		l.now = max(l.now, due)
 		l.due, l.main, l.extraOf = due, nil, closed
+		l.key, l.read = "", ""
 		l.timer(who, arg)
 		l.settle()
 		l.due = 0
@@ -311,6 +318,8 @@ func (l *lane) use(rules Rules) (resets []string) {
 	}
 	l.join()
 	l.network.Use(rules.Topology())
+	l.topology = rules.Topology() != nil
+	l.repeats = "the same key within " + rules.Windows().Global.String()
 	l.situations.Use(func(rule string) (string, bool) {
 		if p := l.names[rule]; p != nil && p.Plan != nil && p.Plan.Situation != nil {
 			return p.Plan.Situation.Signature, true
@@ -459,6 +468,7 @@ func (l *lane) learn(ev *event.Event, it *correlate.Item) {
 func (l *lane) event(d *record.Decision, ev *event.Event) {
 	l.number++
 	l.main, l.mainNumber = d, l.number
+	l.key, l.read = "", "" // the memory of keys is good for one event
 	it := correlate.NewItem(ev, l.number, &l.room)
 	for _, t := range l.rules.Clears(ev.Type) {
 		if key, ok := l.rules.GlobalKey(ev, t); ok {
@@ -466,18 +476,21 @@ func (l *lane) event(d *record.Decision, ev *event.Event) {
 		}
 	}
 	dup := false
+	var first uuid.UUID // that it repeats
 	if key, ok := l.rules.GlobalKey(ev, ev.Type); ok {
-		var of event.ID
-		if of, dup = l.global.check(key, ev.ID, unixNano(l.now)); dup {
-			d.Verdict, d.Of = record.Duplicate, of
-			d.Reason = "the same key within " + l.rules.Windows().Global.String()
+		var of *entry
+		if of, dup = l.global.check(key, ev.ID, l.now); dup {
+			d.Verdict, first = record.Duplicate, of.of
 		}
 	}
-	if len(l.names) > 0 {
+	if l.topology {
 		l.learn(ev, &it)
 	}
 	if !dup || len(l.names) > 0 {
 		l.match(d, &it, dup)
+	}
+	if d.Verdict == record.Duplicate {
+		d.Of, d.Reason = event.ID(first.String()), l.repeats
 	}
 	l.settle()
 	if l.number%sweepEvery == 0 {

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unsafe"
 
 	"signalbox/event"
 	"signalbox/internal/correlate"
@@ -107,8 +109,8 @@ func (l *lane) enter(m *Match, it *correlate.Item, dup bool) answer {
 		}
 	}
 	if m.Within > 0 {
-		if of, dup := l.window(m).check(m.Key, ev.ID, unixNano(l.now)); dup {
-			return max(best, l.stop(m, it, record.RuleNote{Outcome: "duplicate", Detail: "the same key within " + m.Within.String(), Of: of}))
+		if of, dup := l.window(m).check(m.Key, ev.ID, l.now); dup {
+			return max(best, l.stop(m, it, record.RuleNote{Outcome: "duplicate", Detail: "the same key within " + m.Within.String(), Of: of.id()}))
 		}
 	}
 	if p == nil {
@@ -178,7 +180,7 @@ func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stag
 			continue
 		}
 		if a.Outcome != "" {
-			l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: a.Outcome, Detail: a.Detail, Of: a.Of, Key: firstKey(inputs)})
+			l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: a.Outcome, Detail: a.Detail, Of: a.Of, Key: l.keyText(firstKey(inputs))})
 		}
 		if stage == stUpstream && !a.Wait {
 			l.attach(p, a.Of, it)
@@ -214,7 +216,7 @@ func firstKey(inputs []correlate.Input) string {
 	if len(inputs) == 0 {
 		return ""
 	}
-	return correlate.KeyText(inputs[0].Key)
+	return inputs[0].Key
 }
 
 // give hands an event to the rule's form.
@@ -272,16 +274,16 @@ func (l *lane) takeKey(p *pipe, it *correlate.Item, inputs []correlate.Input, at
 	switch outcome {
 	case correlate.Joined:
 		if !l.quiet {
-			l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Key: correlate.KeyText(inputs[0].Key)})
+			l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Key: l.keyText(inputs[0].Key)})
 		}
 		return took
 	case correlate.Absorbed:
-		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Detail: "it belongs to what was found before and goes on", Key: correlate.KeyText(inputs[0].Key)})
+		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "joined", Detail: "it belongs to what was found before and goes on", Key: l.keyText(inputs[0].Key)})
 		return took
 	case correlate.Found:
 		return max(took, best)
 	case correlate.Full:
-		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "full", Detail: "it keeps as many keys as it may", Of: l.otherID(it), Key: correlate.KeyText(inputs[0].Key)})
+		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "full", Detail: "it keeps as many keys as it may", Of: l.otherID(it), Key: l.keyText(inputs[0].Key)})
 		return max(best, back)
 	}
 	return best
@@ -299,10 +301,10 @@ func (l *lane) otherID(it *correlate.Item) event.ID {
 func (l *lane) found(p *pipe, f *correlate.Finding, stage int) answer {
 	if stage <= stForm && len(p.Plan.Holds) > 0 && !p.Shadow && l.holds.n > 0 {
 		for _, k := range f.Events {
-			l.holds.absorb(l, p, k.Number(), correlate.KeyText(f.Key))
+			l.holds.absorb(l, p, k.Number(), l.keyText(f.Key))
 		}
 		for _, n := range f.Numbers {
-			l.holds.absorb(l, p, n, correlate.KeyText(f.Key))
+			l.holds.absorb(l, p, n, l.keyText(f.Key))
 		}
 	}
 	if stage < stGroup && p.group != nil {
@@ -311,12 +313,12 @@ func (l *lane) found(p *pipe, f *correlate.Finding, stage int) answer {
 		best := l.done(p, stGroup, env)
 		switch o {
 		case correlate.Full:
-			l.note(f.Event.Number(), record.RuleNote{Rule: p.Rule, Outcome: "full", Detail: "it keeps as many groups as it may", Key: correlate.KeyText(f.Ends.Group)})
+			l.note(f.Event.Number(), record.RuleNote{Rule: p.Rule, Outcome: "full", Detail: "it keeps as many groups as it may", Key: l.keyText(f.Ends.Group)})
 			return max(best, back)
 		case correlate.Found:
 			return took
 		}
-		l.note(f.Event.Number(), record.RuleNote{Rule: p.Rule, Outcome: "grouped", Key: correlate.KeyText(f.Ends.Group)})
+		l.note(f.Event.Number(), record.RuleNote{Rule: p.Rule, Outcome: "grouped", Key: l.keyText(f.Ends.Group)})
 		return took
 	}
 	if p.Plan.Situation != nil {
@@ -355,7 +357,7 @@ func (l *lane) story(s *correlate.Story) answer {
 func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch, situation string) string {
 	own := l.main != nil && it.Number() == l.mainNumber
 	if m.Shadow {
-		l.note(it.Number(), record.RuleNote{Rule: m.Rule, Outcome: "shadow", Detail: "would have started a run", Of: l.otherID(it), Key: shadowKey(f)})
+		l.note(it.Number(), record.RuleNote{Rule: m.Rule, Outcome: "shadow", Detail: "would have started a run", Of: l.otherID(it), Key: l.shadowKey(f)})
 		return ""
 	}
 	d := l.decision(it.Number())
@@ -367,7 +369,7 @@ func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch,
 	rs := record.RunStart{Rule: m.Rule, RuleVersion: m.Version, Branch: branch, Situation: situation}
 	plain := m.Plan == nil || m.Plan.Form == correlate.Single && m.Plan.Group == nil
 	if f != nil && !(plain && branch == "") {
-		rs.Key, rs.Total = correlate.KeyText(f.Key), uint32(f.Total)
+		rs.Key, rs.Total = l.keyText(f.Key), uint32(f.Total)
 		rs.Events, rs.As = eventsOf(f)
 		rs.Run = run.ID(m.Rule, m.Version, l.at, f.Key, l.dueText(d), string(d.Event.ID), branch)
 	} else if d.Due.IsZero() {
@@ -420,11 +422,11 @@ func eventsOf(f *correlate.Finding) (events []*event.Event, as []string) {
 	return events, as
 }
 
-func shadowKey(f *correlate.Finding) string {
+func (l *lane) shadowKey(f *correlate.Finding) string {
 	if f == nil {
 		return ""
 	}
-	return correlate.KeyText(f.Key)
+	return l.keyText(f.Key)
 }
 
 func (l *lane) dueText(d *record.Decision) string {
@@ -444,13 +446,42 @@ func (l *lane) note(number uint64, n record.RuleNote) {
 			d.Reason = "rule " + n.Rule + ": " + n.Detail
 		}
 	}
-	if d.Notes == nil { // most have one to four, and live as long as their neighbours
-		if len(l.notes) < 4 {
-			l.notes = make([]record.RuleNote, 128)
+	d.Notes = l.addNote(d.Notes, n)
+}
+
+// addNote appends to the notes of a decision. They come in blocks, since they
+// live as long as their neighbours; mostly a decision's own are written one
+// after the other.
+func (l *lane) addNote(list []record.RuleNote, n record.RuleNote) []record.RuleNote {
+	used, has := len(l.notes), len(list)
+	if used == cap(l.notes) {
+		if has > 0 {
+			return append(list, n)
 		}
-		d.Notes, l.notes = l.notes[:0:4], l.notes[4:]
+		l.notes, used = make([]record.RuleNote, 0, 128), 0
 	}
-	d.Notes = append(d.Notes, n)
+	if has > 0 && (has > used || &list[0] != &l.notes[used-has]) {
+		return append(list, n)
+	}
+	l.notes = append(l.notes, n)
+	return l.notes[used-has : used+1 : used+1]
+}
+
+// keyText is a key as people read it. Several rules mostly say the same one.
+func (l *lane) keyText(key string) string {
+	if len(key) == len(l.key) && (len(key) == 0 || unsafe.StringData(key) == unsafe.StringData(l.key)) {
+		return l.read
+	}
+	if !strings.ContainsAny(key, "\x1f\\") {
+		return key
+	}
+	if cap(l.text)-len(l.text) < len(key) {
+		l.text = make([]byte, 0, max(4096, len(key)))
+	}
+	at := len(l.text)
+	l.text = correlate.AppendKeyText(l.text, key)
+	l.key, l.read = key, unsafe.String(unsafe.SliceData(l.text[at:]), len(l.text)-at)
+	return l.read
 }
 
 // decision is where something about an event is written: the record's own

@@ -16,20 +16,15 @@ type Key [16]byte
 
 // window remembers for a fixed time which keys were news, and which event was
 // the news. All its keys live equally long, so they stand in a queue in order
-// of expiry. Memory is bounded by max keys (about 80 bytes each): then the
+// of expiry. Memory is bounded by max keys (about 60 bytes each): then the
 // oldest is forgotten early, which can let a repetition through and never drops
 // anything.
-//
-// The index holds half of each key only. Of two keys that share that half the
-// later takes the place of the earlier, which is the same as forgetting it.
 type window struct {
 	within  time.Duration
 	max     int
-	index   map[uint64]uint32 // half a key → low bits of the entry's number
+	index   places
 	queue   queue
 	evicted uint64
-	// shared: two keys that the queue holds had the same half. Nearly never.
-	shared bool
 }
 
 // entry is one key. until is 0 once it is forgotten.
@@ -40,38 +35,29 @@ type entry struct {
 }
 
 func newWindow(within time.Duration, max int) *window {
-	return &window{within: within, max: max, index: map[uint64]uint32{}}
+	return &window{within: within, max: max}
 }
 
-func (k *Key) half() uint64 { return binary.LittleEndian.Uint64(k[:8]) }
-
 // len is how many keys are held.
-func (w *window) len() int { return len(w.index) }
+func (w *window) len() int { return w.index.n }
 
 // find gives the entry of key, nil for none.
 func (w *window) find(key *Key) *entry {
-	low, ok := w.index[key.half()]
-	if !ok {
-		return nil
-	}
-	if e := w.queue.at(low); e.key == *key {
-		return e
-	}
-	return nil
+	e, _ := w.index.find(key, &w.queue)
+	return e
 }
 
 // check says whether key repeats an event that was news less than the window
-// ago, and which one that was. A key that repeats nothing is remembered as
-// news by id.
-func (w *window) check(key Key, id event.ID, now time.Time) (of event.ID, duplicate bool) {
-	t := now.UnixNano()
+// ago, and gives what is remembered of that one (good until the next call). A
+// key that repeats nothing is remembered as news by id.
+func (w *window) check(key Key, id event.ID, t int64) (news *entry, duplicate bool) {
 	for e := w.queue.peek(); e != nil && e.until <= t; e = w.queue.peek() {
 		w.drop(e)
 	}
 	if e := w.find(&key); e != nil {
-		return event.ID(e.of.String()), true
+		return e, true
 	}
-	if len(w.index) >= w.max {
+	if w.len() >= w.max {
 		w.evictOldest()
 	}
 	u, err := uuid.Parse(string(id))
@@ -79,26 +65,31 @@ func (w *window) check(key Key, id event.ID, now time.Time) (of event.ID, duplic
 		u = uuid.Nil
 	}
 	w.add(entry{key: key, until: t + int64(w.within), of: u})
-	return "", false
+	return nil, false
 }
 
-// add remembers a key. Entries must come in order of expiry.
+// id is the event that was news.
+func (e *entry) id() event.ID { return event.ID(e.of.String()) }
+
+// add remembers a key that is not held. Entries must come in order of expiry.
 func (w *window) add(e entry) {
-	before := len(w.index)
-	w.index[e.key.half()] = w.queue.push(e)
-	w.shared = w.shared || len(w.index) == before
+	half := e.key.half()
+	w.index.add(half, w.queue.push(e), &w.queue)
 }
 
 // forget ends the window of key: what comes next is news.
 func (w *window) forget(key Key) {
-	if e := w.find(&key); e != nil {
+	if w.len() == 0 {
+		return
+	}
+	if e, at := w.index.find(&key, &w.queue); e != nil {
 		e.until = 0 // so it is the next to leave the queue when it comes to its head
-		delete(w.index, key.half())
+		w.index.remove(key.half(), at)
 	}
 }
 
 func (w *window) evictOldest() {
-	for before := len(w.index); len(w.index) == before; {
+	for before := w.len(); w.len() == before; {
 		e := w.queue.peek()
 		if e == nil {
 			return
@@ -108,35 +99,28 @@ func (w *window) evictOldest() {
 	w.evicted++
 }
 
-// drop takes the head of the queue off. Its key stays where a later entry of
-// the queue has it.
+// drop takes the head of the queue off.
 func (w *window) drop(e *entry) {
-	half, low := e.key.half(), uint32(w.queue.first)
-	w.queue.pop()
-	if have, ok := w.index[half]; ok && have == low {
-		delete(w.index, half)
+	if e.until != 0 {
+		if _, at := w.index.find(&e.key, &w.queue); at >= 0 {
+			w.index.remove(e.key.half(), at)
+		}
 	}
+	w.queue.pop()
 }
 
-// each calls fn for what is held, oldest first: w.len() entries. The index is
-// asked only where it has to be: a million look-ups take a third of a second.
+// each calls fn for what is held, oldest first: w.len() entries.
 func (w *window) each(fn func(*entry)) {
 	q := &w.queue
 	n := q.first
 	for _, block := range q.blocks {
 		for i := int(n % queueBlock); i < len(block); i++ {
-			if e := &block[i]; e.until != 0 && (!w.shared || w.names(e, uint32(n))) {
+			if e := &block[i]; e.until != 0 {
 				fn(e)
 			}
 			n++
 		}
 	}
-}
-
-// names says whether the index has an entry under its number.
-func (w *window) names(e *entry, low uint32) bool {
-	have, ok := w.index[e.key.half()]
-	return ok && have == low
 }
 
 // queue is a first-in first-out queue in blocks, so that a million keys need no
@@ -146,13 +130,18 @@ type queue struct {
 	blocks [][]entry
 	first  uint64 // number of the head
 	next   uint64 // number of the next entry
+	spare  []entry
 }
 
 const queueBlock = 1024
 
 func (q *queue) push(e entry) (low uint32) {
 	if len(q.blocks) == 0 || q.next%queueBlock == 0 {
-		q.blocks = append(q.blocks, make([]entry, 0, queueBlock))
+		block := q.spare
+		if q.spare = nil; block == nil {
+			block = make([]entry, 0, queueBlock)
+		}
+		q.blocks = append(q.blocks, block)
 	}
 	last := len(q.blocks) - 1
 	q.blocks[last] = append(q.blocks[last], e)
@@ -176,7 +165,10 @@ func (q *queue) peek() *entry {
 func (q *queue) pop() {
 	q.first++
 	if q.first%queueBlock == 0 {
+		q.spare = q.blocks[0][:0]
 		q.blocks[0] = nil
 		q.blocks = q.blocks[1:]
 	}
 }
+
+func (k *Key) half() uint64 { return binary.LittleEndian.Uint64(k[:8]) }
