@@ -153,19 +153,26 @@ func (b backend) Replay(ctx context.Context, r api.ReplayRequest) (api.ReplayRes
 	}
 	f := newFilter(api.EventQuery{Type: r.Type, Device: r.Device})
 	var recs []record.Record
+	var end time.Time // of the stretch
 	flush := func() error {
 		if len(recs) == 0 {
 			return nil
 		}
 		err := b.d.appendEvents(ctx, recs)
-		res.Events += len(recs)
+		for i := range recs {
+			if recs[i].Command.Event != nil {
+				res.Events++
+			}
+		}
 		recs = nil
 		return err
 	}
 	err = b.d.log.RangeSince(ctx, r.Since, record.Position{Seq: st.Last}, []record.Subject{record.Events}, func(batch *record.Batch) error {
 		if !r.Until.IsZero() && batch.Time.After(r.Until) {
+			end = r.Until
 			return eventlog.ErrStop
 		}
+		end = batch.Time
 		for i := range batch.Records {
 			ev := batch.Records[i].Event
 			if batch.Records[i].Kind != record.KindEvent || !f.event(ev) {
@@ -183,6 +190,11 @@ func (b backend) Replay(ctx context.Context, r api.ReplayRequest) (api.ReplayRes
 	})
 	if err != nil && !errors.Is(err, eventlog.ErrStop) {
 		return res, err
+	}
+	if res.Events+len(recs) > 0 {
+		// What is due by the end of the stretch comes of it, too.
+		recs = append(recs, record.Record{Kind: record.KindCommand, Command: &record.Command{
+			ID: res.ID, Verb: "replay", By: r.By, Note: r.Note, DryRun: !r.Effects, End: end}})
 	}
 	return res, flush()
 }

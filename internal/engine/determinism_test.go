@@ -96,6 +96,8 @@ func drawMoment(t *rapid.T, n int, at time.Duration) record.Record {
 		return record.Record{Kind: record.KindTick}
 	case 1:
 		return rulesRecord(rapid.SampledFrom([]string{"rules", "other", "short"}).Draw(t, "rules"))
+	case 4:
+		return record.Record{Kind: record.KindCommand, Command: &record.Command{ID: "replay", Verb: "replay", End: t0.Add(at)}}
 	case 2, 3:
 		return record.Record{Kind: record.KindCommand, Command: &record.Command{ID: "replay", Verb: "replay", Event: r.Event}}
 	}

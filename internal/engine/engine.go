@@ -201,10 +201,12 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 		at := b.At(i)
 		r := &b.Records[i]
 		fired := e.fire(at)
-		for e.live.size > maxStretch {
-			out = e.cut(out, &cur, at)
+		out = e.collect(e.live, out, &cur, at)
+		if r.Kind == record.KindCommand && r.Command.Verb == "replay" {
+			if l := e.fireReplay(at, r.Command); l != nil {
+				out = e.collect(l, out, &cur, at)
+			}
 		}
-		e.live.collect(&cur)
 		if r.Kind != record.KindRules {
 			e.record(&cur, at, r)
 			if cur.Size > maxStretch && i+1 < len(b.Records) {
@@ -248,9 +250,18 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 // maxStretch is how many bytes of decisions make a stretch long enough.
 const maxStretch = 1 << 20
 
+// collect takes what time has decided before a record.
+func (e *Engine) collect(l *lane, out []Stretch, cur *Stretch, at record.Position) []Stretch {
+	for l.size > maxStretch {
+		out = e.cut(l, out, cur, at)
+	}
+	l.collect(cur)
+	return out
+}
+
 // cut ends the stretch before a record at which time decides more than one can
 // hold, and puts a part of that into one of its own.
-func (e *Engine) cut(out []Stretch, cur *Stretch, at record.Position) []Stretch {
+func (e *Engine) cut(l *lane, out []Stretch, cur *Stretch, at record.Position) []Stretch {
 	before := e.through
 	if at.Index > 0 {
 		before = record.Position{Seq: at.Seq, Index: at.Index - 1}
@@ -260,7 +271,6 @@ func (e *Engine) cut(out []Stretch, cur *Stretch, at record.Position) []Stretch 
 		out = append(out, *cur)
 		*cur = Stretch{From: before, RulesVersion: cur.RulesVersion}
 	}
-	l := e.live
 	part := Stretch{From: before, Through: before, RulesVersion: cur.RulesVersion}
 	n := 0
 	for n < len(l.extra) && part.Size <= maxStretch {
@@ -276,13 +286,35 @@ func (e *Engine) cut(out []Stretch, cur *Stretch, at record.Position) []Stretch 
 // fire lets the timers act that are due by the time of a record, and says
 // whether they decided anything.
 func (e *Engine) fire(at record.Position) bool {
-	l := e.live
+	e.live.fireAt(at, e.now.UnixNano())
+	return len(e.live.extra) > 0
+}
+
+// fireReplay does so for a replay, whose own windows and timers run by the time
+// that its events came in. nil is for none.
+func (e *Engine) fireReplay(at record.Position, c *record.Command) *lane {
+	switch {
+	case e.rules == nil:
+		return nil
+	case c.Event != nil:
+		l := e.replayLane(c)
+		l.fireAt(at, max(l.now, receivedNano(c.Event.Received)))
+		return l
+	case c.End.IsZero() || e.replay == nil || e.replayID != c.ID:
+		return nil
+	}
+	l := e.replay
+	l.fireAt(at, max(l.now, receivedNano(c.End)))
+	e.replay, e.replayID = nil, ""
+	return l
+}
+
+func (l *lane) fireAt(at record.Position, to int64) {
 	l.at, l.size = at, 0
-	l.fire(e.now.UnixNano())
+	l.fire(to)
 	for i := range l.extra {
 		l.size += sizeOf(l.extra[i].Decision)
 	}
-	return len(l.extra) > 0
 }
 
 // sizeOf is about how many bytes a decision takes in the log.
@@ -373,15 +405,13 @@ func (e *Engine) command(s *Stretch, at record.Position, c *record.Command) {
 			break
 		}
 		l := e.replayLane(c)
-		l.at = at
-		// Its own windows and timers run by the time that the event came in.
-		l.fire(max(l.now, receivedNano(c.Event)))
-		l.collect(s)
 		l.extraOf = closed
 		l.event(d, c.Event)
 		s.Records = append(s.Records, own)
 		l.collect(s)
 		return
+	case c.Verb == "replay": // its end, see fireReplay
+		d.Replay, d.DryRun = true, c.DryRun
 	case c.Verb == "acknowledge" || c.Verb == "resolve":
 		e.live.command(d, c)
 	}
@@ -389,10 +419,9 @@ func (e *Engine) command(s *Stretch, at record.Position, c *record.Command) {
 	e.live.collect(s)
 }
 
-// receivedNano is when an event came in, in ns since 1970; the future that a
-// number of ns cannot hold is no time.
-func receivedNano(ev *event.Event) int64 {
-	t := ev.Received
+// receivedNano is a time in ns since 1970; the future that a number of ns
+// cannot hold is no time.
+func receivedNano(t time.Time) int64 {
 	if t.Before(unixNano(0)) || t.Year() > 2200 {
 		return 0
 	}

@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"signalbox/event"
 	"signalbox/internal/correlate"
 	"signalbox/internal/record"
 )
@@ -266,6 +268,72 @@ func TestReplay(t *testing.T) {
 	}
 	if d := cmp.Diff([]bool{false, true, true, true, true, true, false}, replayed); d != "" {
 		t.Errorf("which belong to the replay: %s", d)
+	}
+}
+
+// The end of a replay brings what is due by the end of its stretch, and no
+// more; then the replay is forgotten.
+func TestEndOfAReplay(t *testing.T) {
+	silent := with(planOf(correlate.Silent, time.Minute), func(*correlate.Plan) {})
+	e := engineOf(planned{name: "s", on: []string{"beat"}, plan: silent})
+	command := func(seq uint64, c record.Command) *record.Batch {
+		c.Verb, c.DryRun = "replay", true
+		return batch(seq, time.Hour, record.Record{Kind: record.KindCommand, Command: &c})
+	}
+	beat := func(n int, device string, received time.Duration) *event.Event {
+		ev := evRecord(n, "beat", device).Event
+		ev.Received = t0.Add(received)
+		return ev
+	}
+	got := told(t, e, append(logOf("0s rules rules"),
+		command(3, record.Command{ID: "a", Event: beat(1, "sw1", 0)}),
+		command(4, record.Command{ID: "a", Event: beat(2, "sw2", 20*time.Second)}),
+		command(5, record.Command{ID: "b", End: t0.Add(time.Hour)}), // of another
+		command(6, record.Command{ID: "a", End: t0.Add(79 * time.Second)}),
+		command(7, record.Command{ID: "a", End: t0.Add(time.Hour)}),
+	))
+	want := []string{"3 decided, s joined", "4 decided, s joined", "5 decided", "6 due 1m0s, run s [1]", "6 decided", "7 decided"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if e.replay != nil {
+		t.Error("the replay is not forgotten")
+	}
+}
+
+// What is due at the end of a replay may be more than one batch holds.
+func TestEndOfALargeReplay(t *testing.T) {
+	const keys = 5000
+	silent := with(planOf(correlate.Silent, time.Minute), func(*correlate.Plan) {})
+	e := engineOf(planned{name: "s", on: []string{"beat"}, plan: silent})
+	told(t, e, logOf())
+	var recs []record.Record
+	for i := range keys {
+		ev := evRecord(i+1, "beat", fmt.Sprintf("sw%d", i)).Event
+		ev.Received = t0
+		recs = append(recs, record.Record{Kind: record.KindCommand, Command: &record.Command{ID: "a", Verb: "replay", Event: ev}})
+	}
+	if _, err := e.Step(batch(2, 0, recs...)); err != nil {
+		t.Fatal(err)
+	}
+	from := e.Through()
+	got, err := e.Step(batch(3, 0, record.Record{Kind: record.KindCommand, Command: &record.Command{ID: "a", Verb: "replay", End: t0.Add(time.Hour)}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	for i, s := range got {
+		if last := i == len(got)-1; s.From != from || last != (s.Through != from) || s.Size > 2*maxStretch {
+			t.Errorf("stretch %d is %v to %v with %d bytes", i, s.From, s.Through, s.Size)
+		}
+		for _, r := range s.Records {
+			if runs += len(r.Decision.Runs); !r.Decision.Replay {
+				t.Fatal("it does not say that it is of a replay")
+			}
+		}
+	}
+	if len(got) < 3 || runs != keys {
+		t.Errorf("%d runs in %d stretches", runs, len(got))
 	}
 }
 

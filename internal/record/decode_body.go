@@ -71,6 +71,8 @@ func (d *decoder) command(b []byte, c *Command) error {
 			c.Original, err = decodePosition(f.bytes)
 		case 8<<3 | vint:
 			c.DryRun = f.value != 0
+		case 9<<3 | blen:
+			c.End, err = decodeTime(f.bytes)
 		}
 		if err != nil {
 			return err

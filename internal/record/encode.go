@@ -215,6 +215,7 @@ func appendCommand(dst []byte, num protowire.Number, c *Command) []byte {
 	}
 	dst = appendPosition(dst, 7, c.Original)
 	dst = appendBool(dst, 8, c.DryRun)
+	dst = appendTime(dst, 9, c.End)
 	return shut(dst, at)
 }
 

@@ -65,7 +65,7 @@ func events() *rapid.Generator[*event.Event] {
 
 func commands(t *rapid.T) *record.Command {
 	c := &record.Command{ID: text.Draw(t, "id"), Verb: text.Draw(t, "verb"), Run: text.Draw(t, "run"), By: text.Draw(t, "by"),
-		Note: text.Draw(t, "note"), Original: positions().Draw(t, "original"), DryRun: flip.Draw(t, "dry")}
+		Note: text.Draw(t, "note"), Original: positions().Draw(t, "original"), DryRun: flip.Draw(t, "dry"), End: times().Draw(t, "end")}
 	if flip.Draw(t, "event?") {
 		c.Event = events().Draw(t, "event")
 	}

@@ -141,6 +141,9 @@ type Command struct {
 	Event    *event.Event
 	Original Position
 	DryRun   bool
+	// End closes a replay: it comes last, without an event. What is due by then
+	// comes of the replay, and what would be later does not.
+	End time.Time
 }
 
 // Retention tells what left the log by age or size.

@@ -899,6 +899,7 @@ type Command struct {
 	Event         *Event                 `protobuf:"bytes,6,opt,name=event,proto3" json:"event,omitempty"`
 	Original      *Position              `protobuf:"bytes,7,opt,name=original,proto3" json:"original,omitempty"`
 	DryRun        bool                   `protobuf:"varint,8,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	End           *Timestamp             `protobuf:"bytes,9,opt,name=end,proto3" json:"end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -987,6 +988,13 @@ func (x *Command) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *Command) GetEnd() *Timestamp {
+	if x != nil {
+		return x.End
+	}
+	return nil
 }
 
 type Retention struct {
@@ -1857,7 +1865,7 @@ const file_record_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x14\n" +
 	"\x05parts\x18\x03 \x01(\rR\x05parts\x12\x12\n" +
-	"\x04data\x18\x04 \x01(\fR\x04data\"\xe3\x01\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\x92\x02\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04verb\x18\x02 \x01(\tR\x04verb\x12\x10\n" +
@@ -1866,7 +1874,8 @@ const file_record_proto_rawDesc = "" +
 	"\x04note\x18\x05 \x01(\tR\x04note\x12-\n" +
 	"\x05event\x18\x06 \x01(\v2\x17.signalbox.log.v1.EventR\x05event\x126\n" +
 	"\boriginal\x18\a \x01(\v2\x1a.signalbox.log.v1.PositionR\boriginal\x12\x17\n" +
-	"\adry_run\x18\b \x01(\bR\x06dryRun\"\xeb\x01\n" +
+	"\adry_run\x18\b \x01(\bR\x06dryRun\x12-\n" +
+	"\x03end\x18\t \x01(\v2\x1b.signalbox.log.v1.TimestampR\x03end\"\xeb\x01\n" +
 	"\tRetention\x12\x1b\n" +
 	"\tfirst_seq\x18\x01 \x01(\x04R\bfirstSeq\x12\x19\n" +
 	"\blast_seq\x18\x02 \x01(\x04R\alastSeq\x12\x18\n" +
@@ -2003,22 +2012,23 @@ var file_record_proto_depIdxs = []int32{
 	5,  // 17: signalbox.log.v1.Rejected.event:type_name -> signalbox.log.v1.Event
 	5,  // 18: signalbox.log.v1.Command.event:type_name -> signalbox.log.v1.Event
 	2,  // 19: signalbox.log.v1.Command.original:type_name -> signalbox.log.v1.Position
-	3,  // 20: signalbox.log.v1.Retention.first_time:type_name -> signalbox.log.v1.Timestamp
-	3,  // 21: signalbox.log.v1.Retention.last_time:type_name -> signalbox.log.v1.Timestamp
-	2,  // 22: signalbox.log.v1.Decision.at:type_name -> signalbox.log.v1.Position
-	5,  // 23: signalbox.log.v1.Decision.event:type_name -> signalbox.log.v1.Event
-	12, // 24: signalbox.log.v1.Decision.runs:type_name -> signalbox.log.v1.RunStart
-	14, // 25: signalbox.log.v1.Decision.notes:type_name -> signalbox.log.v1.RuleNote
-	9,  // 26: signalbox.log.v1.Decision.command:type_name -> signalbox.log.v1.Command
-	3,  // 27: signalbox.log.v1.Decision.due:type_name -> signalbox.log.v1.Timestamp
-	13, // 28: signalbox.log.v1.Decision.situations:type_name -> signalbox.log.v1.SituationChange
-	5,  // 29: signalbox.log.v1.RunStart.events:type_name -> signalbox.log.v1.Event
-	3,  // 30: signalbox.log.v1.StepEnd.retry_at:type_name -> signalbox.log.v1.Timestamp
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	3,  // 20: signalbox.log.v1.Command.end:type_name -> signalbox.log.v1.Timestamp
+	3,  // 21: signalbox.log.v1.Retention.first_time:type_name -> signalbox.log.v1.Timestamp
+	3,  // 22: signalbox.log.v1.Retention.last_time:type_name -> signalbox.log.v1.Timestamp
+	2,  // 23: signalbox.log.v1.Decision.at:type_name -> signalbox.log.v1.Position
+	5,  // 24: signalbox.log.v1.Decision.event:type_name -> signalbox.log.v1.Event
+	12, // 25: signalbox.log.v1.Decision.runs:type_name -> signalbox.log.v1.RunStart
+	14, // 26: signalbox.log.v1.Decision.notes:type_name -> signalbox.log.v1.RuleNote
+	9,  // 27: signalbox.log.v1.Decision.command:type_name -> signalbox.log.v1.Command
+	3,  // 28: signalbox.log.v1.Decision.due:type_name -> signalbox.log.v1.Timestamp
+	13, // 29: signalbox.log.v1.Decision.situations:type_name -> signalbox.log.v1.SituationChange
+	5,  // 30: signalbox.log.v1.RunStart.events:type_name -> signalbox.log.v1.Event
+	3,  // 31: signalbox.log.v1.StepEnd.retry_at:type_name -> signalbox.log.v1.Timestamp
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
