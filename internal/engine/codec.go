@@ -89,7 +89,7 @@ func (r *reader) window() *window {
 		r.err, r.buf = errShort, nil
 		return nil
 	}
-	w.index = make(map[uint64]uint32, n)
+	w.index = newPlaces(int(n))
 	for ; n > 0; n-- {
 		b := r.take(entryBytes)
 		w.add(entry{key: Key(b[:16]), until: int64(binary.LittleEndian.Uint64(b[16:])), of: uuid.UUID(b[24:])})

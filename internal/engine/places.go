@@ -24,6 +24,22 @@ const (
 	shardBits  = 8
 )
 
+// newPlaces has room for n keys at once.
+func newPlaces(n int) places {
+	p := places{shards: make([]shard, 1)}
+	if n >= splitAt {
+		p.shards = make([]shard, 1<<shardBits)
+	}
+	slots := firstSlots
+	for 3*slots*len(p.shards) < 5*n { // some shards get more than others
+		slots *= 2
+	}
+	for i := range p.shards {
+		p.shards[i].slots = make([]uint64, slots)
+	}
+	return p
+}
+
 // tagOf is never 0. What finds the place is in it, so that entries can move
 // without their keys.
 func tagOf(half uint64) uint64 { return half>>32 | 1 }
