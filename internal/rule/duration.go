@@ -3,6 +3,7 @@ package rule
 import (
 	"errors"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -25,16 +26,13 @@ func ParseDuration(s string) (time.Duration, error) {
 	if rest == "" {
 		return 0, errDuration
 	}
-	total := 0.0
+	total := time.Duration(0)
 	for rest != "" {
 		i := strings.IndexFunc(rest, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
 		if i <= 0 {
 			return 0, errDuration
 		}
-		n, err := strconv.ParseFloat(rest[:i], 64)
-		if err != nil {
-			return 0, errDuration
-		}
+		number := rest[:i]
 		rest = rest[i:]
 		j := strings.IndexFunc(rest, func(r rune) bool { return r >= '0' && r <= '9' })
 		if j < 0 {
@@ -44,13 +42,51 @@ func ParseDuration(s string) (time.Duration, error) {
 		if !ok {
 			return 0, errDuration
 		}
-		total += n * float64(unit)
+		d, ok := times(number, unit)
+		if total += d; !ok || total > longestDuration {
+			return 0, errDuration
+		}
 		rest = rest[j:]
 	}
-	if total > math.MaxInt64/2 {
-		return 0, errDuration
+	return total, nil
+}
+
+// longestDuration is 146 years: sums of times and durations do not overflow.
+const longestDuration = math.MaxInt64 / 2
+
+// times is a number in decimal of a unit, exactly, but for fractions of a
+// nanosecond. With binary fractions 33.791s would be one less.
+func times(number string, unit time.Duration) (time.Duration, bool) {
+	whole, fraction, point := strings.Cut(number, ".")
+	if whole+fraction == "" || point && strings.Contains(fraction, ".") {
+		return 0, false
 	}
-	return time.Duration(total), nil
+	n := uint64(0)
+	if whole != "" {
+		var err error
+		if n, err = strconv.ParseUint(whole, 10, 64); err != nil {
+			return 0, false
+		}
+	}
+	high, d := bits.Mul64(n, uint64(unit))
+	if high != 0 || d > longestDuration {
+		return 0, false
+	}
+	// What stands beyond the 18th place is less than a nanosecond of any unit.
+	if fraction = fraction[:min(len(fraction), 18)]; fraction != "" {
+		f, err := strconv.ParseUint(fraction, 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		scale := uint64(1)
+		for range fraction {
+			scale *= 10
+		}
+		high, low := bits.Mul64(f, uint64(unit))
+		part, _ := bits.Div64(high, low, scale)
+		d += part
+	}
+	return time.Duration(d), true
 }
 
 // shortDuration writes a duration as a person does: 5m, and not 5m0s.

@@ -1,6 +1,7 @@
 package rule_test
 
 import (
+	"pgregory.net/rapid"
 	"testing"
 	"time"
 
@@ -49,5 +50,31 @@ func TestFormatIsSafe(t *testing.T) {
 	d.Pos.Line = 99
 	if got := d.Format(nil); got != "f:99:5: wrong\n" {
 		t.Errorf("beyond the file: %q", got)
+	}
+}
+
+// TestDurationIsExact: what String writes is read as it was, to the nanosecond.
+func TestDurationIsExact(t *testing.T) {
+	for _, d := range []time.Duration{33791 * time.Millisecond, 1, 999_999_999, time.Hour - 1, 8*time.Hour + 59*time.Minute + 33790999999} {
+		if got, err := rule.ParseDuration(d.String()); err != nil || got != d {
+			t.Errorf("%s is read as %s (%v)", d, got, err)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		d := time.Duration(rapid.Int64Range(0, int64(1000*time.Hour)).Draw(t, "ns"))
+		if got, err := rule.ParseDuration(d.String()); err != nil || got != d {
+			t.Fatalf("%s is read as %s (%v)", d, got, err)
+		}
+	})
+	for text, want := range map[string]time.Duration{"1.5d": 36 * time.Hour, ".5s": 500 * time.Millisecond, "1.s": time.Second,
+		"0.0000000019s": 1, "0.3333333333333333333333333h": 20*time.Minute - 1} {
+		if got, err := rule.ParseDuration(text); err != nil || got != want {
+			t.Errorf("%s is read as %s, want %s (%v)", text, got, want, err)
+		}
+	}
+	for _, text := range []string{"1.2.3s", ".s", ".", "99999999999999999999s", "300y1d", "9999999d", "100000d100000d"} {
+		if got, err := rule.ParseDuration(text); err == nil {
+			t.Errorf("%s is read as %s", text, got)
+		}
 	}
 }
