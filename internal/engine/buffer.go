@@ -40,11 +40,28 @@ func (l *lane) eventTime(ev *event.Event) (ns int64, tooOld bool) {
 	return t.UnixNano(), false
 }
 
+// late says whether an event comes too late for a rule that goes by event time.
+func (l *lane) late(p *pipe, it *correlate.Item) bool {
+	if p.machine == nil || p.Plan == nil || !p.Plan.EventTime {
+		return false
+	}
+	at, tooOld := l.eventTime(it.Event())
+	return tooOld || at+int64(p.Plan.Lateness) < l.now
+}
+
+// fresh says whether an event comes from the log with the record in hand, and
+// not from a gate or another rule that kept it until now.
+func (l *lane) fresh(it *correlate.Item) bool { return l.main != nil && it.Number() == l.mainNumber }
+
 // wait gives an event of a rule that goes by event time to its form: now, or
 // when its time has come.
 func (l *lane) wait(p *pipe, it *correlate.Item, inputs []correlate.Input) answer {
 	at, tooOld := l.eventTime(it.Event())
 	due := at + int64(p.Plan.Lateness)
+	if !l.fresh(it) && due < l.now {
+		// It came in time and was kept: the form takes it at the time at which it is.
+		at, due, tooOld = l.now-int64(p.Plan.Lateness), l.now, false
+	}
 	if tooOld || due < l.now {
 		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "late", Detail: "by its own time it is more than " + p.Plan.Lateness.String() + " late", Of: l.otherID(it)})
 		return back

@@ -61,7 +61,8 @@ func (l *lane) held(p *pipe, it *correlate.Item, inputs []correlate.Input) bool 
 		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "absorbed", Detail: "by what another rule found", Of: it.Event().ID})
 		return true
 	}
-	if len(by) == 0 {
+	// One that is late on arrival is late: nothing is to be waited for.
+	if len(by) == 0 || l.fresh(it) && l.late(p, it) {
 		return false
 	}
 	l.holds.add(l, hold{kept: it.Keep(), target: p.Rule, inputs: correlate.OwnInputs(inputs), by: by})

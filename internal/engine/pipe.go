@@ -173,6 +173,9 @@ func (l *lane) admit(p *pipe, it *correlate.Item, inputs []correlate.Input, stag
 		if g == nil {
 			continue
 		}
+		if stage == stUpstream && p.Plan.Upstream.Wait > 0 && l.fresh(it) && l.late(p, it) {
+			break // it is not to wait, and be late all the same
+		}
 		env := l.env(p, stage)
 		a := g.Admit(env, &correlate.Passage{Item: *it, Inputs: inputs})
 		best := l.done(p, stage, env)
@@ -291,7 +294,7 @@ func (l *lane) takeKey(p *pipe, it *correlate.Item, inputs []correlate.Input, at
 
 // otherID is the id of an event that the record in hand is not about.
 func (l *lane) otherID(it *correlate.Item) event.ID {
-	if l.main != nil && it.Number() == l.mainNumber {
+	if l.fresh(it) {
 		return ""
 	}
 	return it.Event().ID

@@ -259,10 +259,11 @@ func (c *Correlator) upstream(p *pipe, ev *event.Event, ins []correlate.Input) a
 	if u == nil {
 		return c.form(p, ev, ins)
 	}
-	if c.behind(p, ev) {
+	late := u.Wait > 0 && c.late(p, ev)
+	if !late && c.behind(p, ev) {
 		return back
 	}
-	if u.Wait > 0 {
+	if u.Wait > 0 && !late {
 		c.order++
 		c.waits = append(c.waits, &wait{p: p, ev: ev, ins: ins, at: c.now, order: c.order})
 		c.note(p.m.Rule, "held", "")

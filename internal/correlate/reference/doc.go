@@ -42,6 +42,9 @@
 //     in.
 //   - An event that repeats another within the global window resolves and clears
 //     all the same: nothing is left open because a word came twice.
+//   - An event that comes in time and is kept, by a gate or by a rule that holds it,
+//     is not late when it is let go: a rule by event time takes it at the time at
+//     which its form is then. One that is late on arrival waits for nothing.
 //   - event time: before an event is taken at its time, what is due at that time
 //     happens, as in log time. A rule of single events has no time of its own to
 //     go by, so nothing waits there.

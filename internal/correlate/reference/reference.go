@@ -29,6 +29,8 @@ type Correlator struct {
 	arrival map[event.ID]int      // the order in which events came
 	reused  map[*event.Event]bool // given on at the end of dampening
 
+	arriving *event.Event // of the record in hand
+
 	out []record.Decision
 	cur *record.Decision
 }
@@ -80,8 +82,9 @@ func (c *Correlator) Step(b *record.Batch) []record.Decision {
 		now = b.Time
 	}
 	for i := range b.Records {
+		c.arriving = nil
 		c.advance(now, b.At(i))
-		c.now = now
+		c.now, c.arriving = now, b.Records[i].Event
 		c.decide(b.At(i), &b.Records[i])
 	}
 	return c.out
@@ -325,7 +328,7 @@ func (c *Correlator) enter(m engine.Match, ev *event.Event) answer {
 
 // form is the pipe from after upstream: what holds the event, and its own form.
 func (c *Correlator) form(p *pipe, ev *event.Event, ins []correlate.Input) answer {
-	if h := c.holders(p, ev, ins); h != nil && !c.reused[ev] {
+	if h := c.holders(p, ev, ins); h != nil && !c.reused[ev] && !c.late(p, ev) {
 		c.held = append(c.held, h)
 		if !c.settled(h) {
 			c.note(p.m.Rule, "held", "")
@@ -335,6 +338,24 @@ func (c *Correlator) form(p *pipe, ev *event.Event, ins []correlate.Input) answe
 	return c.give(p, ev, ins)
 }
 
+// timeOf is an event's own time, which is never to come.
+func (c *Correlator) timeOf(ev *event.Event) time.Time {
+	t := ev.Time
+	if t.IsZero() {
+		t = ev.Received
+	}
+	if t.After(c.now) {
+		return c.now
+	}
+	return t
+}
+
+// late says whether an event that arrives is too late for its rule. Nothing
+// keeps it then: it would not become less so.
+func (c *Correlator) late(p *pipe, ev *event.Event) bool {
+	return ev == c.arriving && p.plan.EventTime && p.plan.Form != correlate.Single && c.timeOf(ev).Add(p.plan.Lateness).Before(c.now)
+}
+
 // give hands an event to a rule's form, now or when its time is applied.
 func (c *Correlator) give(p *pipe, ev *event.Event, ins []correlate.Input) answer {
 	c.order++
@@ -342,12 +363,9 @@ func (c *Correlator) give(p *pipe, ev *event.Event, ins []correlate.Input) answe
 	if !p.plan.EventTime || p.plan.Form == correlate.Single {
 		return c.take(p, l)
 	}
-	l.at = ev.Time
-	if l.at.IsZero() {
-		l.at = ev.Received
-	}
-	if l.at.After(c.now) {
-		l.at = c.now
+	l.at = c.timeOf(ev)
+	if form := c.now.Add(-p.plan.Lateness); ev != c.arriving && l.at.Before(form) {
+		l.at = form // it was kept, and came in time
 	}
 	switch due := l.at.Add(p.plan.Lateness); {
 	case due.Before(c.now):
