@@ -201,4 +201,3 @@ func TestSaverRests(t *testing.T) {
 		t.Error("not due after the time")
 	}
 }
-
