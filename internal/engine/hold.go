@@ -48,7 +48,8 @@ func newHolds() holds { return holds{list: make([]hold, 1), of: map[uint64]uint3
 // held says whether the rule does not get the event now: because it is held, or
 // because it belongs to what another rule found.
 func (l *lane) held(p *pipe, it *correlate.Item, inputs []correlate.Input) bool {
-	if len(p.heldBy) == 0 {
+	// One that is late on arrival is late: it waits for nothing.
+	if len(p.heldBy) == 0 || l.fresh(it) && l.late(p, it) {
 		return false
 	}
 	by, absorbed := l.holders(p, it.Number())
@@ -61,8 +62,7 @@ func (l *lane) held(p *pipe, it *correlate.Item, inputs []correlate.Input) bool 
 		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "absorbed", Detail: "by what another rule found", Of: it.Event().ID})
 		return true
 	}
-	// One that is late on arrival is late: nothing is to be waited for.
-	if len(by) == 0 || l.fresh(it) && l.late(p, it) {
+	if len(by) == 0 {
 		return false
 	}
 	l.holds.add(l, hold{kept: it.Keep(), target: p.Rule, inputs: correlate.OwnInputs(inputs), by: by})

@@ -168,6 +168,15 @@ func properties() []property {
 			return w
 		}})
 	}
+	for _, form := range holding {
+		out = append(out, property{name: form + " holds one by event time", eventTime: true, draw: func(t *rapid.T) *world {
+			held := drawRule(t, "held", rapid.SampledFrom([]string{"count", "unless", "sequence", "all", "silent"}).Draw(t, "held"))
+			held.plan.EventTime, held.plan.Lateness = true, unit*time.Duration(rapid.IntRange(0, 3).Draw(t, "lateness"))
+			w := &world{rules: []*worldRule{held, drawRule(t, form, form)}}
+			w.rules[1].plan.Holds = []string{"held"}
+			return w
+		}})
+	}
 	return append(out, property{name: "two hold one", draw: drawTwoHold}, property{name: "dedup", draw: drawDedup},
 		property{name: "dampen", draw: drawDampen}, property{name: "upstream", draw: drawUpstream},
 		property{name: "group", draw: drawGroup}, property{name: "situation", draw: drawSituation},

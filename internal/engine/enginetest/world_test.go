@@ -34,7 +34,16 @@ type worldRule struct {
 	parts map[string][]int // by event type: which parts it can be
 	roles map[string][]int // and what else
 	own   time.Duration    // own dedup
+	mode  mode
 }
+
+// mode of a rule.
+type mode int
+
+const (
+	active mode = iota
+	shadow
+)
 
 // said is what an event carries beside its envelope.
 type said struct {
@@ -98,7 +107,7 @@ func (w *world) About(rule string) (engine.Match, bool) {
 }
 
 func (r *worldRule) match() engine.Match {
-	return engine.Match{Rule: r.name, Version: "1", Plan: r.plan, Within: r.own, Signature: "s"}
+	return engine.Match{Rule: r.name, Version: "1", Plan: r.plan, Within: r.own, Signature: "s", Shadow: r.mode == shadow}
 }
 
 // Binds compares the event's value with that of the first part's.
