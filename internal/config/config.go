@@ -111,7 +111,7 @@ func Default() Config {
 			BatchRecords:   1024,
 			QueueRecords:   16384,
 			QueueBytes:     64 << 20,
-			PublishTimeout: Duration(5 * time.Second),
+			PublishTimeout: Duration(10 * time.Second),
 		},
 		Dedup:                Dedup{Within: Duration(time.Minute), Redelivery: Duration(24 * time.Hour)},
 		Workers:              Workers{Concurrency: 256, Pending: 8_000},

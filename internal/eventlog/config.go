@@ -40,7 +40,8 @@ type Config struct {
 	QueueBytes   int `yaml:"-"`
 
 	// PublishTimeout is how long a batch may take to be on disk; after that
-	// the log is taken to be broken. A healthy disk takes milliseconds.
+	// the log is taken to be broken. A healthy disk takes milliseconds, but a
+	// starved machine was seen to take more than five seconds.
 	PublishTimeout time.Duration `yaml:"-"`
 	// MinFree is the free space in bytes below which events are refused; what
 	// is left is for the journal of runs under way. 0 is 2 % of the disk, at
@@ -91,7 +92,7 @@ func DefaultConfig(dir string) Config {
 		BatchBytes:     1 << 20,
 		QueueRecords:   16 << 10,
 		QueueBytes:     32 << 20,
-		PublishTimeout: 5 * time.Second,
+		PublishTimeout: 10 * time.Second,
 		ScrubBytes:     8 << 20,
 		ScrubEvery:     24 * time.Hour,
 	}
