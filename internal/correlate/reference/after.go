@@ -40,6 +40,16 @@ type news struct {
 	about            event.ID // the event that it is about: the one that made it, or what was not followed
 }
 
+// last is the event that the finding is about.
+func (n *news) last() *event.Event {
+	for _, ev := range n.events {
+		if ev.ID == n.about {
+			return ev
+		}
+	}
+	return n.events[len(n.events)-1]
+}
+
 // start gives a finding to its situation, and starts the run.
 func (c *Correlator) start(p *pipe, n *news) {
 	branch, id := "", ""
@@ -57,6 +67,7 @@ func (c *Correlator) start(p *pipe, n *news) {
 		for _, ev := range n.events {
 			s.events = append(s.events, ev.ID)
 		}
+		s.last = n.last()
 		id = s.id
 		c.change(s, change, n.about, "")
 		if branch == "updated" && !p.plan.Situation.Updated {
@@ -79,6 +90,7 @@ type situation struct {
 	key    string
 	state  string
 	events []event.ID
+	last   *event.Event // of what was found last
 }
 
 // current is the situation of a key that is not resolved.
@@ -121,6 +133,9 @@ func (c *Correlator) person(cmd *record.Command) {
 		case "resolve":
 			s.state = "resolved"
 			c.change(s, "resolved", "", cmd.By)
+			if s.p.plan.Situation.Resolved {
+				c.run(s.p, &news{key: s.key, events: []*event.Event{s.last}, as: []string{""}}, "resolved", s.id)
+			}
 		}
 	}
 }

@@ -191,7 +191,7 @@ func (c *Correlator) decide(at record.Position, r *record.Record) {
 	case record.KindEvent:
 		c.event(d, r.Event)
 	case record.KindCommand:
-		d.Verdict = record.Decided
+		d.Verdict, d.Command = record.Decided, r.Command
 		c.person(r.Command)
 	default:
 		return
