@@ -131,7 +131,7 @@ func ActiveBundle(ctx context.Context, r *eventlog.Reader, data string) ([]byte,
 		return nil, err
 	}
 	var bundle []byte
-	found, problems := stateDir(filepath.Join(data, "state")).load("rules-"+last.RulesVersion, func(b []byte) error {
+	found, _, problems := stateDir(filepath.Join(data, "state")).find("rules-"+last.RulesVersion, func(b []byte) error {
 		bundle = b
 		return nil
 	})

@@ -255,7 +255,7 @@ func (d *daemon) windowsBefore(ctx context.Context, at record.Position, e *api.E
 func (d *daemon) engineBefore(ctx context.Context, at record.Position) (*engine.Engine, error) {
 	load := func(bundle []byte) (engine.Rules, error) { return decide.Load(bundle, d.rules.actions) }
 	eng := engine.New(load)
-	_, _ = d.decider.state.load("engine", func(data []byte) error { // without one the log is read
+	_, _, _ = d.decider.state.find("engine", func(data []byte) error { // without one the log is read
 		e := engine.New(load)
 		if err := e.Restore(data); err != nil {
 			return err

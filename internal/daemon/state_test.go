@@ -201,3 +201,20 @@ func TestSaverRests(t *testing.T) {
 		t.Error("not due after the time")
 	}
 }
+
+// TestFindChangesNothing: who only looks for a snapshot that suits him, as explain
+// does for an old one, leaves those that do not where they are.
+func TestFindChangesNothing(t *testing.T) {
+	state := stateDir(t.TempDir())
+	for _, seq := range []uint64{10, 20} {
+		if err := state.save("engine", engineAt(t, seq)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, bad, _ := state.find("engine", func([]byte) error { return fmt.Errorf("too new") }); found || len(bad) != 2 {
+		t.Errorf("found %t, bad %v", found, bad)
+	}
+	if e, problems := restoreEngine(state, nil).engineFor(record.Position{Seq: 30}); through(e) != 20 || problems != nil {
+		t.Errorf("the engine is of %d (%v)", through(e), problems)
+	}
+}
