@@ -45,7 +45,7 @@ const ports = 100_000
 
 // between is how many events may lie between two snapshots in a burst
 // (internal/daemon/saver.go).
-const between = 500_000
+const between = 250_000
 
 // recovery fills a log, lets the real binary decide all of it, adds as many as a
 // snapshot may be behind, kills the writer, and measures starts: with the

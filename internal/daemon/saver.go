@@ -6,12 +6,12 @@ import (
 )
 
 // How much must be read again after a crash is bounded by time where little
-// happens, and by what happened where much does. A start folds 80,000 events a
+// happens, and by what happened where much does. A start folds 70,000 events a
 // second of processor time, so even the larger number is a matter of seconds.
 const (
 	snapshotEvery  = 5 * time.Minute
-	snapshotEvents = 250_000 // when the saver has rested
-	snapshotMost   = 500_000 // in any case
+	snapshotEvents = 100_000 // when the saver has rested
+	snapshotMost   = 250_000 // in any case
 	// restFor is how many times as long as the last snapshot took to be written
 	// none is written: the disk is the log's before all else.
 	restFor = 10
