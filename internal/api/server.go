@@ -277,9 +277,9 @@ func Fail(w http.ResponseWriter, status int, title, detail string) {
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
-		Fail(w, http.StatusNotFound, "not found", err.Error())
-	case errors.Is(err, ErrInvalid):
-		Fail(w, http.StatusBadRequest, "invalid request", err.Error())
+		Fail(w, http.StatusNotFound, ErrNotFound.Error(), err.Error())
+	case errors.Is(err, ErrInvalid): // the title says that already
+		Fail(w, http.StatusBadRequest, ErrInvalid.Error(), strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
 	case r.Context().Err() != nil: // nobody listens any more
 	default:
 		s.log.WarnContext(r.Context(), "API request failed", "path", r.URL.Path, "err", err)

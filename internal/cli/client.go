@@ -134,10 +134,13 @@ func problem(resp *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var p api.Problem
 	if json.Unmarshal(b, &p) == nil && p.Title != "" {
-		if p.Detail != "" {
-			return fmt.Errorf("%s: %s", clean(p.Title), clean(p.Detail))
+		switch {
+		case p.Detail == "":
+			return errors.New(clean(p.Title))
+		case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusBadRequest:
+			return errors.New(cleanLines(p.Detail)) // it says all of it
 		}
-		return errors.New(clean(p.Title))
+		return fmt.Errorf("%s: %s", clean(p.Title), cleanLines(p.Detail))
 	}
 	return fmt.Errorf("the server answered %s", resp.Status)
 }

@@ -195,7 +195,7 @@ runs that it starts are marked as a replay.`,
 			if res.DryRun {
 				how = "as a dry run"
 			}
-			a.printf("%d events fed through the rules again, %s (replay %s); see 'signalbox runs --replay'\n", res.Events, how, res.ID)
+			a.printf("%s fed through the rules again, %s (replay %s); see 'signalbox runs --replay'\n", counted(res.Events, "event"), how, res.ID)
 			return nil
 		},
 	}
@@ -325,7 +325,7 @@ and it exits 1.`,
 				a.printf("reset: %s\n", clean(r))
 			}
 			for _, name := range slices.Sorted(maps.Keys(st.Kept)) {
-				a.printf("kept: rule %s, %d keys\n", clean(name), st.Kept[name])
+				a.printf("kept: rule %s, %s\n", clean(name), counted(st.Kept[name], "key"))
 			}
 			return nil
 		},

@@ -93,7 +93,7 @@ func (a *app) printRun(line []byte) error {
 		mark = " (dry run)"
 	}
 	if r.Key != "" && r.Total > 0 {
-		mark += fmt.Sprintf(" [%s: %d events]", clean(r.Key), r.Total)
+		mark += fmt.Sprintf(" [%s: %s]", clean(r.Key), counted(r.Total, "event"))
 	}
 	if r.Branch != "" {
 		mark += " " + clean(r.Branch)

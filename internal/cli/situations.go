@@ -102,9 +102,17 @@ func (a *app) printSituation(line []byte) error {
 			who += ": " + s.Note
 		}
 	}
-	_, err := fmt.Fprintf(a.out, "%s  %-12s %-24s %-32s %s  %d events, %d runs%s\n", stamp(s.Changed), s.State,
-		clean(s.Rule), clean(s.Key), clean(s.ID), s.EventCount, s.RunCount, clean(who))
+	_, err := fmt.Fprintf(a.out, "%s  %-12s %-24s %-32s %s  %s, %s%s\n", stamp(s.Changed), s.State,
+		clean(s.Rule), clean(s.Key), clean(s.ID), counted(s.EventCount, "event"), counted(s.RunCount, "run"), clean(who))
 	return err
+}
+
+// counted is a number of things for people.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000") }

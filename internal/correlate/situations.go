@@ -335,6 +335,14 @@ func (m *situations) Fire(*Env, uint32) {}
 // Expire forgets nothing: a situation ends when it is resolved.
 func (m *situations) Expire(*Env) {}
 
+// KeysOf counts those of one rule.
+func (m *situations) KeysOf(rule string) Keys {
+	if rs := m.rules[rule]; rs != nil {
+		return rs.Keys()
+	}
+	return Keys{}
+}
+
 // Keys counts those of all rules.
 func (m *situations) Keys() (k Keys) {
 	for _, rs := range m.rules {

@@ -73,6 +73,9 @@ type Situations interface {
 	// Open lists those that are not resolved, by rule, and of each rule the one
 	// that was quiet longest first.
 	Open() []OpenSituation
+	// KeysOf counts those of a rule that are not resolved, and those that were
+	// one too many.
+	KeysOf(rule string) Keys
 	// Use resets the situations of rules that are not there any more, or mean
 	// another thing by them: signature gives what a rule's is now. It calls
 	// reset for each such rule, in order of their names, with the number.

@@ -45,7 +45,9 @@ func (m *threshold) Take(env *Env, ins []Input, it *Item) Outcome {
 		m.rest(env, n, s)
 	case !found && l.over(v):
 		return m.over(env, in, it)
-	case !found && s != nil:
+	case found:
+		return Absorbed
+	case s != nil:
 		for _, number := range s.state.numbers {
 			env.Release(number)
 		}

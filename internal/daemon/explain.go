@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"signalbox/event"
 	"signalbox/internal/api"
 	"signalbox/internal/decide"
@@ -38,6 +40,13 @@ func (b backend) Explain(ctx context.Context, id string) (any, error) {
 	}
 	if _, _, err := run.ParseID(id); err == nil {
 		return b.explainRun(ctx, id)
+	}
+	if s, err := b.d.books.situation(id); err == nil {
+		return nil, fmt.Errorf("%w: %s is the id of a situation of rule %s; see 'signalbox situations %s', and explain one of its events or runs",
+			api.ErrInvalid, id, s.Rule, id)
+	}
+	if u, err := uuid.Parse(id); err != nil || u.Version() != 7 {
+		return nil, fmt.Errorf("%w: %q is the id of neither an event nor a run; 'signalbox events' and 'signalbox runs' list them", api.ErrInvalid, id)
 	}
 	return b.explainEvent(ctx, event.ID(id), "")
 }

@@ -86,7 +86,10 @@ func cameOf(id event.ID, when time.Time, d *record.Decision) []api.Later {
 		n := slices.IndexFunc(r.Events, func(ev *event.Event) bool { return ev.ID == id })
 		switch {
 		case n >= 0:
-			detail := fmt.Sprintf("one of %d events", max(int(r.Total), len(r.Events)))
+			detail := "by this event alone"
+			if total := max(int(r.Total), len(r.Events)); total > 1 {
+				detail = fmt.Sprintf("one of %d events", total)
+			}
 			if n < len(r.As) && r.As[n] != "" {
 				detail += ", as " + r.As[n]
 			}

@@ -272,4 +272,3 @@ func TestReplayHasAnEnd(t *testing.T) {
 		t.Errorf("nothing was to be replayed: %v", told)
 	}
 }
-

@@ -352,9 +352,9 @@ func TestRuleChanges(t *testing.T) {
 		{"what means the same is kept", []string{"0s fail sw1", "0s down sw1", "1s rules same", "2s fail sw1", "60s tick"},
 			[]string{"2 decided, c joined", "3 decided, u joined", "5 decided, run c [1 4]", "6 due 1m0s, run u [2]"}},
 		{"another window is another meaning", []string{"0s fail sw1", "1s rules longer", "2s fail sw1"},
-			[]string{"2 decided, c joined", "reset: rule c: what it looks for changed; 1 keys were reset", "4 decided, c joined"}},
+			[]string{"2 decided, c joined", "reset: rule c: what it looks for changed; 1 key was reset", "4 decided, c joined"}},
 		{"a rule that is gone fires no more", []string{"0s down sw1", "1s rules gone", "60s tick"},
-			[]string{"2 decided, u joined", "reset: rule u: what it looks for changed; 1 keys were reset"}},
+			[]string{"2 decided, u joined", "reset: rule u: what it looks for changed; 1 key was reset"}},
 		{"what was due before is decided by the rules before", []string{"0s down sw1", "2m rules gone"},
 			[]string{"2 decided, u joined", "3 due 1m0s, run u [1]"}},
 	} {

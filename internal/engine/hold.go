@@ -59,7 +59,7 @@ func (l *lane) held(p *pipe, it *correlate.Item, inputs []correlate.Input) bool 
 		l.holds.drop(l, n)
 	}
 	if absorbed {
-		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "absorbed", Detail: "by what another rule found", Of: it.Event().ID})
+		l.note(it.Number(), record.RuleNote{Rule: p.Rule, Outcome: "absorbed", Detail: "by what " + l.finder(p, it.Number()) + " found", Of: it.Event().ID})
 		return true
 	}
 	if len(by) == 0 {
@@ -79,6 +79,16 @@ func (l *lane) holders(p *pipe, number uint64) (by []holder, absorbed bool) {
 		}
 	}
 	return by, absorbed
+}
+
+// finder names for people whose finding has just absorbed an event.
+func (l *lane) finder(p *pipe, number uint64) string {
+	for i := range l.taken {
+		if t := &l.taken[i]; t.number == number && t.absorbed && slices.Contains(p.heldBy, t.by) {
+			return "rule " + t.by.Rule
+		}
+	}
+	return "another rule" // a gate kept the event meanwhile
 }
 
 // gate remembers who holds an event that a gate of p itself keeps until a time

@@ -288,6 +288,10 @@ func (l *lane) keys() []RuleKeys {
 				k.Refused += one.Refused
 			}
 		}
+		one := l.situations.KeysOf(name)
+		k.Held += one.Held
+		k.Evicted += one.Evicted
+		k.Refused += one.Refused
 		out = append(out, k)
 	}
 	return out
@@ -402,7 +406,7 @@ func (l *lane) replace(old, n *pipe) (resets []string) {
 			continue
 		}
 		if held := was.Keys().Held; held > 0 {
-			resets = append(resets, fmt.Sprintf("rule %s: %s changed; %d keys were reset", n.Rule, stageWords[i], held))
+			resets = append(resets, fmt.Sprintf("rule %s: %s changed; %s reset", n.Rule, stageWords[i], keysWere(held)))
 		}
 		l.timers.Forget(owner(old, i))
 		if i == stForm || i == stBuffer {

@@ -67,7 +67,7 @@ func (l *lane) useWindows(rules Rules) (resets []string) {
 			continue
 		}
 		if held := l.own[name].len(); held > 0 {
-			resets = append(resets, fmt.Sprintf("rule %s: its dedup changed; %d keys were reset", rule, held))
+			resets = append(resets, fmt.Sprintf("rule %s: its dedup changed; %s reset", rule, keysWere(held)))
 		}
 		delete(l.own, name)
 	}
@@ -110,4 +110,12 @@ func KeyOf(parts ...[]byte) Key {
 
 func redeliveryKey(source, senderID string) Key {
 	return KeyOf([]byte(source), []byte(senderID))
+}
+
+// keysWere counts keys for people.
+func keysWere(n int) string {
+	if n == 1 {
+		return "1 key was"
+	}
+	return fmt.Sprintf("%d keys were", n)
 }

@@ -184,14 +184,14 @@ func TestThreshold(t *testing.T) {
 	p.Limit = correlate.Limit{Above: &limit, Clear: &clear}
 	runStages(t, []formTest{
 		{"over for long enough", []string{"0s n sw1 - 91", "60s n sw1 - 95", "119s n sw1 - 92", "121s n sw1 - 99"},
-			[]string{"2 decided, t joined", "3 decided, t joined", "4 decided, t joined", "5 due 2m0s, run t [1 2 3]"}},
+			[]string{"2 decided, t joined", "3 decided, t joined", "4 decided, t joined", "5 due 2m0s, run t [1 2 3]", "5 decided, t joined"}},
 		{"no more samples", []string{"0s n sw1 - 91", "10m tick"}, []string{"2 decided, t joined", "3 due 2m0s, run t [1]"}},
 		{"the time is reached exactly, by a sample that is not over", []string{"0s n sw1 - 91", "2m n sw1 - 10"},
 			[]string{"2 decided, t joined", "3 due 2m0s, run t [1]"}},
 		{"one sample not over begins anew", []string{"0s n sw1 - 91", "60s n sw1 - 90", "61s n sw1 - 91", "180s tick", "181s tick"},
 			[]string{"2 decided, t joined", "4 decided, t joined", "6 due 3m1s, run t [3]"}},
 		{"once until it has cleared", []string{"0s n sw1 - 91", "3m n sw1 - 99", "4m n sw1 - 80", "5m n sw1 - 99", "9m n sw1 - 74", "10m n sw1 - 99", "12m tick"},
-			[]string{"2 decided, t joined", "3 due 2m0s, run t [1]", "7 decided, t joined", "8 due 12m0s, run t [6]"}},
+			[]string{"2 decided, t joined", "3 due 2m0s, run t [1]", "3 decided, t joined", "4 decided, t joined", "5 decided, t joined", "7 decided, t joined", "8 due 12m0s, run t [6]"}},
 	}, planned{name: "t", on: []string{"n"}, plan: &p})
 
 	zero := 0.0
@@ -199,7 +199,7 @@ func TestThreshold(t *testing.T) {
 	q.Limit = correlate.Limit{Above: &zero, Rate: true, Counter: true}
 	runStages(t, []formTest{
 		{"a counter of errors", []string{"0s n sw1 - 100", "10s n sw1 - 100", "20s n sw1 - 130", "30s n sw1 - 140", "40s n sw1 - 140", "50s n sw1 - 141", "60s n sw1 - 5"},
-			[]string{"4 decided, run t [3]", "7 decided, run t [6]"}},
+			[]string{"4 decided, run t [3]", "5 decided, t joined", "7 decided, run t [6]"}},
 	}, planned{name: "t", on: []string{"n"}, plan: &q})
 }
 

@@ -11,6 +11,7 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -274,7 +275,7 @@ func (p pipe) when() bool {
 		if role.Listens {
 			for _, c := range role.Conditions {
 				if role.What != "" {
-					c.Where += " of " + role.What
+					c.Where = "when of " + role.What
 				}
 				whens = append(whens, c)
 			}
@@ -328,7 +329,9 @@ func (p pipe) before() bool {
 	}
 	if p.r.Plan.Dampen != nil {
 		if n := p.note("dampen"); n != nil {
-			return !p.stop("dampen", n)
+			went := !p.stop("dampen", n)
+			p.last().Lines = append(keyLine(n.Key), p.q.State[p.r.Name]...)
+			return went
 		}
 		p.add("dampen", Passed, "let through: suppressed above %d, again below %d", p.r.Plan.Dampen.Suppress, p.r.Plan.Dampen.Reuse)
 	}
@@ -368,7 +371,7 @@ func (p pipe) form() bool {
 		case len(runsOf(p.q.Decision, p.r.Name)) > 0 || p.note("do") != nil || p.note("group") != nil:
 			p.add(name, Passed, "found")
 		default:
-			p.add(name, Stopped, "not taken: it is none of what is waited for here")
+			p.add(name, Stopped, "%s", notTaken(plan))
 		}
 		p.last().Lines = append(keys, p.q.State[p.r.Name]...)
 		if p.last().State != Passed {
@@ -379,6 +382,25 @@ func (p pipe) form() bool {
 		return false
 	}
 	return true
+}
+
+// notTaken says why a form may have passed an event over.
+func notTaken(plan *correlate.Plan) string {
+	if plan.Form != correlate.Threshold {
+		return "not taken: it is none of what is waited for here"
+	}
+	l, what, limit := &plan.Limit, "it is", "above"
+	v := l.Above
+	if v == nil {
+		limit, v = "below", l.Below
+	}
+	if l.Rate {
+		what = "the change per second since the sample before is (a first sample has none)"
+	}
+	if v == nil {
+		return "not taken"
+	}
+	return fmt.Sprintf("not taken: %s not %s %s", what, limit, strconv.FormatFloat(*v, 'f', -1, 64))
 }
 
 // keys tells what the event is to the form.
@@ -402,9 +424,18 @@ func (p pipe) after() bool {
 	if p.r.Plan != nil && p.r.Plan.Group != nil {
 		if n := p.note("group"); n != nil {
 			p.stop("group", n)
-			p.last().Lines = p.q.State[p.r.Name]
+			p.last().Lines = append(keyLine(n.Key), p.q.State[p.r.Name]...)
 			return false
 		}
+	}
+	if n := p.note("form"); n != nil && n.Outcome == "full" { // the form itself has none, or went on
+		stage := "situation"
+		if p.r.Plan != nil && p.r.Plan.Group != nil {
+			stage = "group"
+		}
+		p.stop(stage, n)
+		p.last().Lines = keyLine(n.Key)
+		return false
 	}
 	if p.q.Decision != nil {
 		for _, c := range p.q.Decision.Situations {
@@ -441,6 +472,14 @@ func (p pipe) after() bool {
 		}
 	}
 	return true
+}
+
+// keyLine tells the key of a note.
+func keyLine(key string) []string {
+	if key == "" {
+		return nil
+	}
+	return []string{"key " + key}
 }
 
 // only says whether the event is nothing but that to the rule.

@@ -30,7 +30,7 @@ func (x *Explanation) Text() string {
 	}
 	for i := range x.Rules {
 		w.line("")
-		w.rule(&x.Rules[i])
+		w.rule(x, &x.Rules[i])
 	}
 	if len(x.Hints) > 0 {
 		w.line("")
@@ -69,7 +69,7 @@ func (w *writer) line(format string, args ...any) {
 
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000") }
 
-func (w *writer) rule(r *Rule) {
+func (w *writer) rule(x *Explanation, r *Rule) {
 	mode := ""
 	if r.Mode != "" {
 		mode = " (" + r.Mode + ")"
@@ -79,7 +79,7 @@ func (w *writer) rule(r *Rule) {
 		s := &r.Stages[i]
 		mark := map[string]string{Passed: "✓", Stopped: "✗", Waits: "…"}[s.State]
 		detail := s.Detail
-		if s.Of != "" {
+		if s.Of != "" && s.Of != x.Event.ID {
 			detail += " of " + string(s.Of)
 		}
 		if len(s.Whens) == 0 {

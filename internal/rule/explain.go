@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,7 +126,7 @@ func (s *Set) Explain(r *Rule, ev *event.Event, inv *inventory.Inventory) Explai
 			k.Key = correlate.KeyText(in.SituationKey)
 		}
 		if r.pattern.number != nil && in.Part >= 0 {
-			k.Value = fmt.Sprint(in.Number)
+			k.Value = strconv.FormatFloat(in.Number, 'f', -1, 64)
 		}
 		out.Inputs = append(out.Inputs, k)
 	}

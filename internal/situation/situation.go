@@ -181,8 +181,11 @@ func (b *Book) change(now time.Time, d *record.Decision, c *record.SituationChan
 			run = &d.Runs[i]
 		}
 		r := Run{ID: strings.Clone(c.Run)}
-		if run != nil {
+		switch {
+		case run != nil:
 			r.Branch = strings.Clone(run.Branch)
+		case c.Change != "opened": // a person's word: its run is in a decision of its own
+			r.Branch = strings.Clone(c.Change)
 		}
 		s.RunCount++
 		s.Runs = keep(s.Runs, r)

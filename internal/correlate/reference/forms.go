@@ -353,6 +353,8 @@ func (h *history) threshold(r *result, until time.Time) {
 			over = nil
 		case clears(l, n):
 			found, over = false, nil
+		default: // it belongs to what was found
+			r.fates[i] = fate{took: true, absorbed: true}
 		}
 	}
 	fire(until)
