@@ -10,7 +10,7 @@ CRASHES ?= 50
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build run test test-deps check lint race fuzz crash faults bench bench-correlate bench-recovery clean
+.PHONY: build run test test-deps check lint race fuzz crash faults bench bench-engine bench-correlate bench-recovery clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/signalbox ./cmd/signalbox
@@ -55,6 +55,10 @@ faults: build
 
 bench: build
 	scripts/bench.sh
+
+# The engine by itself, and a backtest, on one core: events/s, bytes a key.
+bench-engine:
+	GOMAXPROCS=1 $(GO) test ./internal/decide ./internal/backtest -run '^$$' -bench 'Engine|Backtest|Decode' -benchtime 3s
 
 # The same events and rules for Signalbox, a Python correlator and
 # ansible-rulebook: what each finds, and how fast. Writes bin/correlate.md.
