@@ -32,7 +32,6 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-
 require (
 	cel.dev/expr v0.25.1 // indirect
 	github.com/alecthomas/participle v0.4.1 // indirect
@@ -49,7 +48,7 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
+	github.com/spf13/pflag v1.0.9
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20240823005443-9b4947da3948 // indirect
