@@ -25,6 +25,7 @@ type exprEnv struct {
 	cel     *cel.Env
 	structs map[string]*structType
 	vars    map[string]*cel.Type
+	events  []string // variables that are events
 }
 
 // place describes what an expression at some place can see. Places that see
@@ -149,6 +150,7 @@ func (c *envCache) build(p place) (*exprEnv, error) {
 			data = dataStruct(prov, name+".data", fields...).typ
 		}
 		declare(eventStruct(name, data))
+		e.events = append(e.events, name)
 	}
 	declareEvent("event", p.on)
 	for _, n := range p.named {

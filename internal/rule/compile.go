@@ -37,6 +37,8 @@ type compiled struct {
 	out     *cel.Type
 	ast     *cel.Ast
 	secret  bool     // reads a secret
+	test    test     // of a condition: asks without the interpreter; nil where it cannot
+	read    read     // of a number, likewise
 	env     *cel.Env // that it was compiled in, for explain.go
 }
 
@@ -59,7 +61,8 @@ func (e *exprEnv) compile(text string) (*compiled, []issue) {
 		return nil, w.issues
 	}
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if w.loops || w.sums > maxSums {
+	counted := w.loops || w.sums > maxSums
+	if counted {
 		if iss := e.checkCost(checked); iss != nil {
 			return nil, iss
 		}
@@ -71,7 +74,10 @@ func (e *exprEnv) compile(text string) (*compiled, []issue) {
 	if err != nil {
 		return nil, []issue{{line: 1, message: err.Error()}}
 	}
-	return &compiled{program: program, out: checked.OutputType(), ast: checked, secret: w.secrets, env: e.cel}, nil
+	c := &compiled{program: program, out: checked.OutputType(), ast: checked, secret: w.secrets, env: e.cel}
+	r := &reader{env: e, counted: counted}
+	c.test, c.read = r.test(checked.NativeRep().Expr()), r.read(checked.NativeRep().Expr())
+	return c, nil
 }
 
 func (e *exprEnv) checkCost(checked *cel.Ast) []issue {

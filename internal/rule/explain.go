@@ -211,8 +211,7 @@ func explainCondition(where string, e *Expr, scope *Scope, alias *binding, as st
 	for _, c := range guardOf(as, e) {
 		key, ok := c.attr.append(nil, scope)
 		if !ok || !slices.Contains(c.values, string(key)) {
-			v, _ := c.attr.get(scope)
-			out.Index = c.attr.owner + "." + c.attr.name + " is " + goText(v)
+			out.Index = c.attr.owner + "." + c.attr.name + " is " + goText(c.attr.value(scope))
 			break
 		}
 	}

@@ -25,6 +25,19 @@ type Expr struct {
 // an error that Absent knows: note it and go on. Any other error means that
 // the condition has no answer; it is false as well.
 func (e *Expr) Bool(s *Scope) (bool, error) {
+	if e.c.test != nil {
+		switch t, absent := e.c.test(s); t {
+		case no, yes:
+			return t == yes, nil
+		case gone:
+			return false, absent
+		}
+	}
+	return e.interpret(s)
+}
+
+// interpret is Bool by CEL's interpreter.
+func (e *Expr) interpret(s *Scope) (bool, error) {
 	v, err := e.run(s)
 	if err != nil {
 		return false, err

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"unsafe"
 
 	"signalbox/internal/schema/scan"
 )
@@ -14,7 +15,7 @@ import (
 // flatMember is one value of a flat object.
 type flatMember struct {
 	name, raw []byte
-	value     any
+	value     plain
 	known     bool // value is decoded
 }
 
@@ -25,32 +26,22 @@ const maxFlatNumber = 300
 // flat, or not plainly right.
 func flatten(into []flatMember, data []byte) (out []flatMember, flat bool) {
 	into = into[:0]
-	if len(data) == 0 || scan.Check(data, 2) != nil {
-		return into, false
-	}
-	if data = scan.Trim(data); data[0] != '{' {
-		return into, false
-	}
-	for name, raw := range scan.Members(data) {
-		raw = scan.Trim(raw)
-		if bytes.IndexByte(name, '\\') >= 0 || len(raw) == 0 {
-			return into, false
+	flat = scan.Flat(data, func(name, raw []byte) bool {
+		if bytes.IndexByte(name, '\\') >= 0 {
+			return false
 		}
-		switch c := raw[0]; {
-		case c == '{', c == '[':
-			return into, false
-		case c == '-', c >= '0' && c <= '9':
-			if len(raw) > maxFlatNumber || bytes.ContainsAny(raw, "eE") {
-				return into, false
-			}
+		if c := raw[0]; (c == '-' || c >= '0' && c <= '9') && (len(raw) > maxFlatNumber || bytes.ContainsAny(raw, "eE")) {
+			return false
 		}
 		into = append(into, flatMember{name: name, raw: raw})
-	}
-	return into, true
+		return true
+	})
+	return into, flat
 }
 
-// flatField finds a value. Of two of one name the last counts.
-func (v *eventView) flatField(name string) any {
+// flatField finds a value. Of two of one name the last counts. A text may lie in
+// the event's data.
+func (v *eventView) flatField(name string) plain {
 	for i := len(v.flat) - 1; i >= 0; i-- {
 		m := &v.flat[i]
 		if string(m.name) != name {
@@ -61,40 +52,93 @@ func (v *eventView) flatField(name string) any {
 		}
 		return m.value
 	}
-	return nil
+	return plain{}
 }
 
-func flatValue(raw []byte) any {
+func flatValue(raw []byte) plain {
 	switch raw[0] {
 	case '"':
+		if bytes.IndexByte(raw, '\\') < 0 { // as it lies there: nobody changes an event's data
+			return plain{kind: isText, text: unsafe.String(unsafe.SliceData(raw[1:]), len(raw)-2)}
+		}
 		s, _ := scan.String(raw)
-		return s
+		return plain{kind: isText, text: s}
 	case 't':
-		return true
+		return plainBool(true)
 	case 'f':
-		return false
+		return plainBool(false)
 	case 'n':
-		return nil
+		return plain{}
 	}
-	v, err := number(string(raw))
+	return flatNumber(raw)
+}
+
+// flatNumber reads a number that is short and has no exponent, so that it is in
+// range.
+func flatNumber(raw []byte) plain {
+	if n, ok := digits(raw); ok {
+		return plain{kind: isWhole, whole: n}
+	}
+	v, err := number(unsafe.String(unsafe.SliceData(raw), len(raw)))
 	if err != nil {
-		return nil // it is short and has no exponent, so it is in range
+		return plain{}
 	}
-	return v
+	return plainOf(v)
+}
+
+// digits reads a whole number of up to 18 digits.
+func digits(raw []byte) (n int64, ok bool) {
+	less := raw[0] == '-'
+	if less {
+		raw = raw[1:]
+	}
+	if len(raw) > 18 {
+		return 0, false
+	}
+	for _, c := range raw {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if less {
+		n = -n
+	}
+	return n, true
+}
+
+// isFlatData scans the data of a view that one goroutine has, once, and says
+// whether its values are found where they lie.
+func (v *eventView) isFlatData() bool {
+	if !v.single {
+		return false
+	}
+	if !v.scanned {
+		v.flat, v.isFlat = flatten(v.flat, v.ev.Data)
+		v.scanned = true
+	}
+	return v.isFlat
 }
 
 // field is one value of the event's data, nil where it is absent. The error is
 // for data that cannot be read.
 func (v *eventView) field(name string) (any, error) {
-	if v.single {
-		if !v.scanned {
-			v.flat, v.isFlat = flatten(v.flat, v.ev.Data)
-			v.scanned = true
-		}
-		if v.isFlat {
-			return v.flatField(name), nil
-		}
+	if v.isFlatData() {
+		p := v.flatField(name)
+		return p.boxed(), nil
 	}
 	m, err := v.data()
 	return m[name], err
+}
+
+// value is field without a box.
+func (v *eventView) value(name string) (plain, error) {
+	if v.isFlatData() {
+		return v.flatField(name), nil
+	}
+	m, err := v.data()
+	if err != nil {
+		return plain{}, err
+	}
+	return plainOf(m[name]), nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
+
+	"signalbox/event"
 )
 
 // A guard is what a condition needs to be true and can be looked up: the
@@ -34,77 +36,71 @@ const (
 	maxGuardKeys = 64
 )
 
-// get reads the attribute. ok is false where it is absent.
-func (a attribute) get(s *Scope) (v any, ok bool) {
+// get reads the attribute: isNothing where it is absent or cannot be read.
+func (a attribute) get(s *Scope) plain {
 	switch a.owner {
 	case "event":
-		switch a.name {
-		case "device":
-			return s.Event.Device, true
-		case "interface":
-			return s.Event.Interface, true
-		case "source":
-			return s.Event.Source, true
-		case "type":
-			return s.Event.Type, true
-		}
+		return plain{kind: isText, text: a.own(s.Event)}
 	case "event.data":
-		var err error
-		if v, err = s.eventView().field(a.name); err != nil {
-			return nil, false
-		}
+		v, _ := s.eventView().value(a.name)
+		return v
 	case "device":
 		s.lookUp()
-		v = s.Device[a.name]
+		return plainOf(s.Device[a.name])
 	case "interface":
 		s.lookUpPort()
-		v = s.Interface[a.name]
+		return plainOf(s.Interface[a.name])
 	case "site":
 		s.lookUp()
-		v = s.Site[a.name]
+		return plainOf(s.Site[a.name])
 	}
-	return v, v != nil
+	return plain{}
+}
+
+// value is get in a box, and whatever it is.
+func (a attribute) value(s *Scope) any {
+	v := a.get(s)
+	if v.kind != isOther {
+		return v.boxed()
+	}
+	switch a.owner {
+	case "event.data":
+		v, _ := s.eventView().field(a.name)
+		return v
+	case "device":
+		return s.Device[a.name]
+	case "interface":
+		return s.Interface[a.name]
+	}
+	return s.Site[a.name]
+}
+
+// own is one of the event's own fields.
+func (a attribute) own(ev *event.Event) string {
+	switch a.name {
+	case "device":
+		return ev.Device
+	case "interface":
+		return ev.Interface
+	case "source":
+		return ev.Source
+	case "type":
+		return ev.Type
+	}
+	return ""
 }
 
 // append writes the attribute's value as a key. ok is false where it is absent
 // or can equal no literal.
 func (a attribute) append(key []byte, s *Scope) (out []byte, ok bool) {
-	// The event's own fields, without boxing them.
-	if a.owner == "event" {
-		switch a.name {
-		case "device":
-			return appendText(key, s.Event.Device), true
-		case "interface":
-			return appendText(key, s.Event.Interface), true
-		}
-	}
-	v, ok := a.get(s)
-	if !ok {
-		return key, false
-	}
-	return appendKey(key, v)
+	v := a.get(s)
+	return v.appendKey(key)
 }
 
-// appendKey writes a value so that two values that CEL calls equal are written
-// the same: numbers as floats, whatever their type.
+// appendKey is plain.appendKey of a value in a box.
 func appendKey(key []byte, v any) (out []byte, ok bool) {
-	switch v := v.(type) {
-	case string:
-		return appendText(key, v), true
-	case int64:
-		return appendFloat(key, float64(v)), true
-	case float64:
-		if math.IsNaN(v) {
-			return key, false
-		}
-		return appendFloat(key, v), true
-	case bool:
-		if v {
-			return append(key, 'b', 1), true
-		}
-		return append(key, 'b', 0), true
-	}
-	return key, false
+	p := plainOf(v)
+	return p.appendKey(key)
 }
 
 func appendText(key []byte, s string) []byte {

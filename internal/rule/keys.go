@@ -149,28 +149,43 @@ func (p *keyPart) append(buf []byte, s *Scope, escape bool) ([]byte, error) {
 		}
 		return appendEscaped(buf, k.port, escape), nil
 	case p.attr.owner == "event":
-		// Without boxing.
-		switch p.attr.name {
-		case "device":
-			return appendEscaped(buf, s.Event.Device, escape), nil
-		case "interface":
-			return appendEscaped(buf, s.Event.Interface, escape), nil
-		case "type":
-			return appendEscaped(buf, s.Event.Type, escape), nil
-		case "source":
-			return appendEscaped(buf, s.Event.Source, escape), nil
+		return appendEscaped(buf, p.attr.own(s.Event), escape), nil
+	case p.attr.owner == "event.data":
+		v, err := s.eventView().value(p.attr.name)
+		if err != nil {
+			return buf, err
 		}
+		if v.kind == isOther {
+			return appendValue(buf, p.attr.value(s), escape)
+		}
+		return p.plain(buf, &v, escape), nil
 	case p.attr.owner != "":
-		if v, ok := p.attr.get(s); ok {
-			return appendValue(buf, v, escape)
+		v := p.attr.get(s)
+		if v.kind == isOther {
+			return appendValue(buf, p.attr.value(s), escape)
 		}
-		if p.attr.owner == "event.data" {
-			if _, err := s.eventView().field(p.attr.name); err != nil {
-				return buf, err
-			}
-		}
-		return p.absent(buf), nil
+		return p.plain(buf, &v, escape), nil
 	}
+	return p.evaluate(buf, s, escape)
+}
+
+// plain writes the value of an attribute.
+func (p *keyPart) plain(buf []byte, v *plain, escape bool) []byte {
+	switch v.kind {
+	case isText:
+		return appendEscaped(buf, v.text, escape)
+	case isWhole:
+		return strconv.AppendInt(buf, v.whole, 10)
+	case isFloat:
+		return appendNumber(buf, v.float)
+	case isBool:
+		return strconv.AppendBool(buf, v.whole != 0)
+	}
+	return p.absent(buf)
+}
+
+// evaluate asks the interpreter.
+func (p *keyPart) evaluate(buf []byte, s *Scope, escape bool) ([]byte, error) {
 	v, err := p.expr.Eval(s)
 	switch {
 	case Absent(err) || err == nil && v == nil:
@@ -197,10 +212,7 @@ func appendValue(buf []byte, v any, escape bool) ([]byte, error) {
 	case int64:
 		return strconv.AppendInt(buf, v, 10), nil
 	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
-			return strconv.AppendInt(buf, int64(v), 10), nil
-		}
-		return strconv.AppendFloat(buf, v, 'g', -1, 64), nil
+		return appendNumber(buf, v), nil
 	case bool:
 		return strconv.AppendBool(buf, v), nil
 	case time.Time, time.Duration:
@@ -212,6 +224,13 @@ func appendValue(buf []byte, v any, escape bool) ([]byte, error) {
 		return buf, err
 	}
 	return appendEscaped(buf, string(b), escape), nil
+}
+
+func appendNumber(buf []byte, f float64) []byte {
+	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		return strconv.AppendInt(buf, int64(f), 10)
+	}
+	return strconv.AppendFloat(buf, f, 'g', -1, 64)
 }
 
 func appendEscaped(buf []byte, s string, escape bool) []byte {

@@ -247,6 +247,16 @@ func (d Deciding) input(r *Rule) (in correlate.Input, err error) {
 }
 
 func number64(e *Expr, s *Scope) (float64, error) {
+	if e.c.read != nil {
+		switch v, absent := e.c.read(s); {
+		case absent != nil:
+			return 0, wrap("value", absent)
+		case v.kind == isWhole:
+			return float64(v.whole), nil
+		case v.kind == isFloat && !math.IsNaN(v.float) && !math.IsInf(v.float, 0):
+			return v.float, nil
+		}
+	}
 	v, err := e.Eval(s)
 	if err != nil {
 		return 0, wrap("value", err)

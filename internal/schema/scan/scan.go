@@ -7,9 +7,11 @@
 package scan
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -179,6 +181,10 @@ func number(b []byte, i int) (int, error) {
 // str checks the string whose opening quote is b[i].
 func str(b []byte, i int) (int, error) {
 	for i++; i < len(b); {
+		if n := plainBytes(b, i); n > 0 {
+			i += n
+			continue
+		}
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1, nil
@@ -201,6 +207,23 @@ func str(b []byte, i int) (int, error) {
 		}
 	}
 	return i, &Error{i, "JSON string has no end"}
+}
+
+// plainBytes says how many bytes from i on stand for themselves in a string; it
+// looks at eight at once and gives up where fewer are left.
+func plainBytes(b []byte, i int) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	start := i
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := w^ones*'"', w^ones*'\\'
+		// The lowest bit that is set is right: a borrow only goes upwards.
+		special := (w | (w - ones*' ') | (quote-ones)&^quote | (slash-ones)&^slash) & high
+		if special != 0 {
+			return i - start + bits.TrailingZeros64(special)/8
+		}
+	}
+	return i - start
 }
 
 func escape(b []byte, i int) (int, error) {
@@ -292,6 +315,46 @@ func skipString(b []byte, i int) int {
 		}
 	}
 	return len(b)
+}
+
+// Flat walks an object none of whose values is an object or an array, and checks
+// it on the way as Check does: the names as they are written, without quotes,
+// and the values without the white space around them. It says whether b is one,
+// and stops where fn does not want it.
+func Flat(b []byte, fn func(name, val []byte) bool) bool {
+	i := space(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return false
+	}
+	if i = space(b, i+1); i < len(b) && b[i] == '}' {
+		return space(b, i+1) == len(b)
+	}
+	for i < len(b) && b[i] == '"' {
+		end, err := str(b, i)
+		if err != nil {
+			return false
+		}
+		name := b[i+1 : end-1]
+		if i = space(b, end); i >= len(b) || b[i] != ':' {
+			return false
+		}
+		i = space(b, i+1)
+		if end, err = value(b, i, 0); err != nil || !fn(name, b[i:end:end]) {
+			return false
+		}
+		if i = space(b, end); i >= len(b) {
+			return false
+		}
+		switch b[i] {
+		case ',':
+			i = space(b, i+1)
+		case '}':
+			return space(b, i+1) == len(b)
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // Members walks an object: the names as they are written, without quotes (see
