@@ -132,6 +132,18 @@ func (b backend) Situation(ctx context.Context, id string) (any, error) {
 		return nil, err
 	}
 	v := situationView{Situation: s}
+	for i := range s.Events {
+		// Decisions name an event that started no run by its id only.
+		e := &v.Events[i]
+		if e.Type != "" {
+			continue
+		}
+		entry, err := (history{b.d.log}).find(ctx, e.ID)
+		if err != nil {
+			break // they are in order: what has left the log comes first
+		}
+		e.Type, e.Device, e.Interface = entry.Event.Type, entry.Event.Device, entry.Event.Interface
+	}
 	for _, r := range s.Runs {
 		run, err := b.d.worker.Find(ctx, r.ID)
 		if errors.Is(err, worker.ErrUnknownRun) {
