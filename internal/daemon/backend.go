@@ -200,10 +200,7 @@ func (b backend) Replay(ctx context.Context, r api.ReplayRequest) (api.ReplayRes
 }
 
 func (b backend) Runs(ctx context.Context, q api.RunQuery, yield func(any) error) error {
-	fits := func(v *worker.RunView) bool {
-		return (q.Rule == "" || v.Rule == q.Rule) && (q.Device == "" || strings.EqualFold(v.Device, q.Device)) &&
-			(q.State == "" || v.Status == q.State) && (!q.Replay || v.Replay)
-	}
+	fits := func(v *worker.RunView) bool { return runFits(&q, v) }
 	changes := make(chan worker.RunView, 1024)
 	if q.Follow {
 		stop := b.d.worker.Watch(func(v worker.RunView) {
@@ -216,6 +213,12 @@ func (b backend) Runs(ctx context.Context, q api.RunQuery, yield func(any) error
 	}
 	views := b.d.worker.Runs(worker.Filter{Status: q.State, Rule: q.Rule, Device: q.Device, Limit: max(q.Limit, 1) * 4})
 	views = slices.DeleteFunc(views, func(v worker.RunView) bool { return !fits(&v) })
+	if q.Limit > 0 && len(views) < q.Limit {
+		var err error
+		if views, err = b.olderRuns(ctx, &q, views, q.Limit); err != nil {
+			return err
+		}
+	}
 	if q.Limit > 0 && len(views) > q.Limit {
 		views = views[:q.Limit]
 	}

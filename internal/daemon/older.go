@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"signalbox/internal/api"
+	"signalbox/internal/eventlog"
+	"signalbox/internal/record"
+	"signalbox/internal/worker"
+)
+
+const (
+	// olderFor is for how long the log is searched for runs that a list has
+	// room for: memory has only those since the start.
+	olderFor = time.Second
+	// olderStretch is how many sequences are searched at once, from the log's end.
+	olderStretch = 4096
+)
+
+// olderRuns adds runs that ended before this server started, until there are so
+// many or its time is over. views are those that memory has, newest first, and
+// so is what it gives.
+func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.RunView, want int) ([]worker.RunView, error) {
+	st, err := b.d.log.State(ctx)
+	if err != nil {
+		return views, err
+	}
+	known := map[string]bool{}
+	for i := range views {
+		known[views[i].ID] = true
+	}
+	until := time.Now().Add(olderFor)
+	for end := st.Last; end >= st.First && end > 0 && len(views) < want && time.Now().Before(until); {
+		first := max(st.First, end-min(end-1, olderStretch-1), 1)
+		ids, err := b.decidedIn(ctx, q, first, end)
+		if err != nil {
+			return views, err
+		}
+		for _, id := range slices.Backward(ids) {
+			if known[id] || len(views) >= want || !time.Now().Before(until) {
+				continue
+			}
+			v, err := b.d.worker.Find(ctx, id)
+			if errors.Is(err, worker.ErrUnknownRun) {
+				continue
+			}
+			if err != nil {
+				return views, err
+			}
+			v.Steps, v.Event, v.Events = nil, nil, nil
+			if runFits(q, &v) {
+				known[id] = true
+				views = append(views, v)
+			}
+		}
+		end = first - 1
+	}
+	slices.SortStableFunc(views, func(x, y worker.RunView) int {
+		a, _ := record.ParsePosition(x.Decided)
+		b, _ := record.ParsePosition(y.Decided)
+		return cmp.Or(cmp.Compare(b.Seq, a.Seq), cmp.Compare(b.Index, a.Index))
+	})
+	return views, nil
+}
+
+// decidedIn lists the runs that were decided in a stretch of the log, in order.
+func (b backend) decidedIn(ctx context.Context, q *api.RunQuery, first, last uint64) ([]string, error) {
+	var ids []string
+	err := b.d.log.Range(ctx, before(first), record.Position{Seq: last}, []record.Subject{record.Decisions}, func(batch *record.Batch) error {
+		for i := range batch.Records {
+			d := batch.Records[i].Decision
+			if d == nil || q.Replay && !d.Replay {
+				continue
+			}
+			for j := range d.Runs {
+				if r := &d.Runs[j]; q.Rule == "" || r.Rule == q.Rule {
+					ids = append(ids, strings.Clone(r.Run))
+				}
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, eventlog.ErrStop) {
+		err = nil
+	}
+	return ids, err
+}
+
+func runFits(q *api.RunQuery, v *worker.RunView) bool {
+	return (q.Rule == "" || v.Rule == q.Rule) && (q.Device == "" || strings.EqualFold(v.Device, q.Device)) &&
+		(q.State == "" || v.Status == q.State) && (!q.Replay || v.Replay)
+}
