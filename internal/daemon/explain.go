@@ -237,7 +237,7 @@ func (d *daemon) ruleSet(ctx context.Context, version string, before record.Posi
 // just before the event: from the newest snapshot that is old enough, or from
 // the log's beginning.
 func (d *daemon) windowsBefore(ctx context.Context, at record.Position, e *api.Entry, rules *decide.Rules) (map[string][]string, string) {
-	matches := slices.DeleteFunc(rules.Match(&e.Event), func(m engine.Match) bool { return m.Plan == nil || len(m.Inputs) == 0 })
+	matches := slices.DeleteFunc(rules.Match(&e.Event, nil), func(m engine.Match) bool { return m.Plan == nil || len(m.Inputs) == 0 })
 	if len(matches) == 0 {
 		return nil, ""
 	}

@@ -21,9 +21,10 @@ type Rules struct {
 	Set       *rule.Set
 	Inventory *inventory.Inventory
 
-	about   *event.Event
-	ask     rule.Deciding
-	matches []engine.Match
+	inventory string // names it
+	about     *event.Event
+	ask       rule.Deciding
+	matches   []engine.Match
 }
 
 var _ engine.Rules = (*Rules)(nil)
@@ -56,7 +57,9 @@ func Load(bundle []byte, actions []rule.ActionSpec) (*Rules, error) {
 		}
 		return nil, fmt.Errorf("the rules that the log carries do not load with this version of Signalbox; start the version that logged them and change them there: %w", errors.Join(errs...))
 	}
-	return New(set, inv), nil
+	r := New(set, inv)
+	r.inventory = b.InventoryVersion()
+	return r, nil
 }
 
 func (r *Rules) asking(ev *event.Event) *rule.Deciding {
@@ -85,7 +88,7 @@ func (r *Rules) GlobalKey(ev *event.Event, eventType string) (engine.Key, bool) 
 
 // about is what Match says of a rule whatever the event.
 func about(x *rule.Rule) engine.Match {
-	return engine.Match{Rule: x.Name, Version: x.Version, Shadow: x.Mode == "shadow", Lock: x.Lock != "none", Plan: x.Plan}
+	return engine.Match{Rule: x.Name, Index: x.Index(), Version: x.Version, Shadow: x.Mode == "shadow", Lock: x.Lock != "none", Plan: x.Plan}
 }
 
 // About is what Match says of a rule whatever the event; not of one that is
@@ -110,10 +113,10 @@ func (r *Rules) Planned() []string {
 }
 
 // Match gives the rules that ev sets off. The slice is good until the next call.
-func (r *Rules) Match(ev *event.Event) []engine.Match {
+func (r *Rules) Match(ev *event.Event, waits engine.Waits) []engine.Match {
 	ask := r.asking(ev)
 	out := r.matches[:0]
-	for _, m := range ask.Match() {
+	for _, m := range ask.Match(waits) {
 		em := about(m.Rule)
 		if m.Err != nil {
 			// Also where an attribute is absent: a rule that never matches for
@@ -122,12 +125,12 @@ func (r *Rules) Match(ev *event.Event) []engine.Match {
 			out = append(out, em)
 			continue
 		}
-		key, within, ok, err := ask.Dedup(m.Rule)
+		key, within, ok, err := ask.Dedup(m)
 		if ok && err == nil {
 			em.Key, em.Within, em.Signature = engine.Key(key), within, m.Rule.Dedup.Signature
 		}
 		if em.Plan != nil {
-			if em.Inputs, err = ask.Inputs(m.Rule); err != nil {
+			if em.Inputs, err = ask.Inputs(m); err != nil {
 				em.Err = err.Error()
 			}
 		}
@@ -140,12 +143,8 @@ func (r *Rules) Match(ev *event.Event) []engine.Match {
 // Keeps says whether a window of a rule's own still has an owner of the same
 // meaning.
 func (r *Rules) Keeps(name, sig string) bool {
-	for _, x := range r.Set.Rules {
-		if x.Name == name {
-			return x.Dedup != nil && x.Dedup.Signature == sig
-		}
-	}
-	return false
+	x := r.Set.Rule(name)
+	return x != nil && x.Dedup != nil && x.Dedup.Signature == sig
 }
 
 // Plan gives the plan of a rule, nil where it has none.
@@ -160,6 +159,9 @@ func (r *Rules) Plan(name string) *correlate.Plan {
 func (r *Rules) Binds(name string, part int, ev *event.Event, bound []*event.Event) (bool, error) {
 	return r.Set.Binds(r.Set.Rule(name), part, ev, bound, r.Inventory)
 }
+
+// InventoryVersion names the inventory; "" for what New made.
+func (r *Rules) InventoryVersion() string { return r.inventory }
 
 // Topology is how the devices of the inventory are joined.
 func (r *Rules) Topology() *correlate.Topology { return r.Inventory.Topology() }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-const snapshotMagic = "signalbox engine 2\n"
+const snapshotMagic = "signalbox engine 3\n"
 
 var errShort = errors.New("it ends too early")
 

@@ -287,9 +287,9 @@ func TestADamagedSnapshotOfCorrelationIsRefused(t *testing.T) {
 			t.Fatalf("byte %d was flipped and nobody noticed", i)
 		}
 	}
-	old := bytes.Replace(snap, []byte("signalbox engine 2"), []byte("signalbox engine 1"), 1)
+	old := bytes.Replace(snap, []byte("signalbox engine 3"), []byte("signalbox engine 2"), 1)
 	if err := New(everySet.load).Restore(old); err == nil || !strings.Contains(err.Error(), "another version") {
-		t.Errorf("a snapshot of version 1: %v", err)
+		t.Errorf("a snapshot of version 2: %v", err)
 	}
 	if err := New(sets{"rules": {rules: everyForm(time.Hour)}}.load).Restore(snap); err == nil {
 		t.Error("a snapshot of rules that mean another thing was taken")

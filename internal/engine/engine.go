@@ -31,8 +31,10 @@ type Rules interface {
 	// Version names the set: the bundle's hash.
 	Version() string
 	// Match gives the rules that ev sets off, in the order of the files. The
-	// engine is done with the slice before it asks again, and may change it.
-	Match(ev *event.Event) []Match
+	// engine is done with the slice before it asks again, and may change it. A
+	// rule to which ev would only end what waits does not come where waits says
+	// that nothing does; nil says that anything may wait.
+	Match(ev *event.Event, waits Waits) []Match
 	// GlobalKey is the key of ev in the global dedup window, as if its type
 	// were eventType; ok is false where there is no such window.
 	GlobalKey(ev *event.Event, eventType string) (key Key, ok bool)
@@ -45,8 +47,8 @@ type Rules interface {
 
 	// Planned lists the rules that have a plan, in the order of the files.
 	Planned() []string
-	// About is what Match says of a rule whatever the event: Rule, Version,
-	// Shadow, Lock and Plan. ok is false where there is no such rule, or it is
+	// About is what Match says of a rule whatever the event: Rule, Index,
+	// Version, Shadow, Lock and Plan. ok is false where there is no such rule, or it is
 	// off.
 	About(rule string) (m Match, ok bool)
 	// Plan gives the plan of a rule, nil where it has none.
@@ -56,11 +58,26 @@ type Rules interface {
 	// for parts that are Bound only. The error is for a condition without an
 	// answer; ev is not taken then.
 	Binds(rule string, part int, ev *event.Event, bound []*event.Event) (bool, error)
+	// InventoryVersion names the inventory: where two sets give the same text,
+	// they have the same. "" is for one that nobody can name.
+	InventoryVersion() string
 	// Topology is how the devices are joined; nil where nobody says.
 	Topology() *correlate.Topology
 	// Effect is what an event of a type says about the topology, "" for
 	// nothing.
 	Effect(eventType string) correlate.Effect
+}
+
+// Waits says what is waited for.
+type Waits interface {
+	// Waits says whether an event that is a part of the rule (by Match.Index)
+	// can have any effect now. It is asked of the parts that only end what began
+	// before: correlate.PartResolve, PartClear, and part 1 of Unless.
+	Waits(rule, part int) bool
+	// Wide lists the rules, by Match.Index and in that order, that wait since
+	// before the inventory changed: what they wait for may not be told any more
+	// from what it says of the event.
+	Wide() []int
 }
 
 // Windows are the lengths of the windows that no rule owns.
@@ -72,6 +89,7 @@ type Windows struct {
 // Match is one rule that an event set off.
 type Match struct {
 	Rule    string
+	Index   int    // the rule's place in the set
 	Version string // of the rule
 	Shadow  bool   // decide and record, start nothing
 	Lock    bool   // the run waits for its device's turn

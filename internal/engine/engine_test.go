@@ -45,15 +45,16 @@ func loadFake(bundle []byte) (Rules, error) {
 	return f, nil
 }
 
-func (f *fakeRules) Version() string { return f.version }
+func (f *fakeRules) InventoryVersion() string { return "" }
+func (f *fakeRules) Version() string          { return f.version }
 func (f *fakeRules) Windows() Windows {
 	return Windows{Global: time.Minute, Redelivery: time.Hour}
 }
-func (f *fakeRules) Match(ev *event.Event) []Match {
+func (f *fakeRules) Match(ev *event.Event, _ Waits) []Match {
 	var out []Match
-	for _, r := range f.rules {
+	for i, r := range f.rules {
 		if r.on == ev.Type {
-			out = append(out, Match{Rule: r.name, Version: "1", Shadow: r.shadow, Lock: true,
+			out = append(out, Match{Rule: r.name, Index: i, Version: "1", Shadow: r.shadow, Lock: true,
 				Within: r.within, Key: KeyOf([]byte(ev.Device)), Signature: r.within.String()})
 		}
 	}

@@ -50,12 +50,13 @@ func (f *plannedRules) find(name string) *planned {
 	return nil
 }
 
-func (f *plannedRules) Version() string { return f.version }
+func (f *plannedRules) InventoryVersion() string { return "" }
+func (f *plannedRules) Version() string          { return f.version }
 func (f *plannedRules) Windows() Windows {
 	return Windows{Global: f.global, Redelivery: time.Hour}
 }
 
-func (f *plannedRules) Match(ev *event.Event) []Match {
+func (f *plannedRules) Match(ev *event.Event, _ Waits) []Match {
 	var out []Match
 	for i := range f.rules {
 		r := &f.rules[i]
@@ -80,11 +81,12 @@ func (f *plannedRules) Match(ev *event.Event) []Match {
 }
 
 func (f *plannedRules) About(name string) (Match, bool) {
-	r := f.find(name)
-	if r == nil {
+	i := slices.IndexFunc(f.rules, func(r planned) bool { return r.name == name })
+	if i < 0 {
 		return Match{}, false
 	}
-	return Match{Rule: r.name, Version: f.version, Shadow: r.shadow, Lock: true, Plan: r.plan}, true
+	r := &f.rules[i]
+	return Match{Rule: r.name, Index: i, Version: f.version, Shadow: r.shadow, Lock: true, Plan: r.plan}, true
 }
 
 func (f *plannedRules) Planned() (out []string) {

@@ -26,6 +26,8 @@ type lane struct {
 
 	pipes      []*pipe          // an owner of timers each, by index; nil where one is gone
 	names      map[string]*pipe // the same by rule
+	places     []*pipe          // the same by the rule's place in the set
+	wide       []int            // see Waits.Wide
 	network    correlate.Network
 	topology   bool   // there is one
 	repeats    string // says why an event is a duplicate
@@ -66,7 +68,8 @@ type work struct {
 type pipe struct {
 	Match // without an event: Rule, Version, Shadow, Lock, Plan
 	index uint32
-	depth int // how many rules wait behind it, see Plan.Holds
+	depth int  // how many rules wait behind it, see Plan.Holds
+	wide  bool // it waits since before the inventory changed
 
 	heldBy   []*pipe
 	gates    [2]correlate.Gate // dampen, upstream
@@ -300,6 +303,7 @@ func (l *lane) keys() []RuleKeys {
 // use puts a rule set in force. State is kept where it means the same; what is
 // reset is told.
 func (l *lane) use(rules Rules) (resets []string) {
+	moved := l.rules != nil && (l.rules.InventoryVersion() == "" || l.rules.InventoryVersion() != rules.InventoryVersion())
 	l.rules = rules
 	wanted := wantedPipes(rules)
 	for _, name := range sortedNames(l.names) {
@@ -312,7 +316,7 @@ func (l *lane) use(rules Rules) (resets []string) {
 	for _, m := range wanted {
 		n := newPipe(m)
 		if old := l.names[m.Rule]; old != nil {
-			n.index = old.index
+			n.index, n.wide = old.index, old.wide || moved && l.waiting(old)
 			resets = append(resets, l.replace(old, n)...)
 		} else if n.index = uint32(slices.Index(l.pipes, nil)); int32(n.index) < 0 {
 			n.index = uint32(len(l.pipes))
@@ -321,6 +325,7 @@ func (l *lane) use(rules Rules) (resets []string) {
 		l.names[m.Rule], l.pipes[n.index] = n, n
 	}
 	l.join()
+	l.place()
 	l.network.Use(rules.Topology())
 	l.topology = rules.Topology() != nil
 	l.repeats = "the same key within " + rules.Windows().Global.String()
@@ -433,6 +438,66 @@ func (l *lane) join() {
 			}
 		}
 	}
+}
+
+// place notes where the pipes' rules stand in the set.
+func (l *lane) place() {
+	l.places = l.places[:0]
+	for _, p := range l.pipes {
+		if p == nil {
+			continue
+		}
+		for len(l.places) <= p.Index {
+			l.places = append(l.places, nil)
+		}
+		l.places[p.Index] = p
+	}
+	l.widen()
+}
+
+// widen lists the pipes that are wide.
+func (l *lane) widen() {
+	l.wide = l.wide[:0]
+	for i, p := range l.places {
+		if p != nil && p.wide {
+			l.wide = append(l.wide, i)
+		}
+	}
+}
+
+// waiting says whether a rule may wait for something that ends what it has.
+func (l *lane) waiting(p *pipe) bool {
+	return l.holds.n > 0 || p.machine != nil && p.machine.Keys().Held > 0 ||
+		p.group != nil && p.group.Keys().Held > 0 || l.situations.KeysOf(p.Rule).Held > 0
+}
+
+// Wide lists the rules that wait since before the inventory changed. One that
+// waits for nothing any more leaves.
+func (l *lane) Wide() []int {
+	for _, i := range l.wide {
+		if p := l.places[i]; !l.waiting(p) {
+			p.wide = false
+			l.widen()
+			break
+		}
+	}
+	return l.wide
+}
+
+// Waits says whether an event that only ends what began before has anything to
+// end. What is held for a rule, or waits for its own time, may begin later.
+func (l *lane) Waits(rule, part int) bool {
+	if rule >= len(l.places) || l.places[rule] == nil {
+		return false
+	}
+	p := l.places[rule]
+	switch part {
+	case correlate.PartResolve:
+		return l.situations.KeysOf(p.Rule).Held > 0
+	case correlate.PartClear:
+		return p.group != nil && p.group.Keys().Held > 0
+	}
+	return len(p.heldBy) > 0 || p.buffer.on || p.machine == nil || p.machine.Keys().Held > 0
 }
 
 const maxHoldDepth = 16 // rules that hold each other in a ring are as deep as this

@@ -42,7 +42,7 @@ func TestLook(t *testing.T) {
 	id := func(n int) string { return string(evRecord(n, "x", "x").Event.ID) }
 	look := func(rule, typ string) []string {
 		ev := &event.Event{Type: typ, Device: "sw1"}
-		for _, m := range e.rules.Match(ev) {
+		for _, m := range e.rules.Match(ev, nil) {
 			if m.Rule == rule {
 				return e.Look(rule, m.Inputs, t0.Add(6*time.Second))
 			}

@@ -30,7 +30,7 @@ const none = 0
 // Of one that repeats another (dup) only the rules hear that ask for more than
 // one event, or that wait for it as the end of something.
 func (l *lane) match(d *record.Decision, it *correlate.Item, dup bool) {
-	matches := l.rules.Match(it.Event())
+	matches := l.rules.Match(it.Event(), l)
 	if l.deep(matches) {
 		slices.SortStableFunc(matches, func(a, b Match) int { return cmp.Compare(l.depthIn(&b), l.depthIn(&a)) })
 	}
@@ -71,10 +71,10 @@ func (l *lane) deep(matches []Match) bool {
 
 // pipeOf gives the state of a rule, nil where it has none and nobody holds it.
 func (l *lane) pipeOf(m *Match) *pipe {
-	if len(l.names) == 0 {
+	if m.Index >= len(l.places) {
 		return nil
 	}
-	return l.names[m.Rule]
+	return l.places[m.Index]
 }
 
 // enter takes an event through a rule's pipe as far as it goes now.

@@ -122,6 +122,7 @@ func (l *lane) save() []byte {
 		p := l.names[name]
 		w.String(name)
 		w.Uint(uint64(p.index))
+		w.Bool(p.wide)
 		for n := range stages {
 			st := p.stage(n)
 			w.Bool(st != nil)
@@ -152,6 +153,7 @@ func (l *lane) load(data []byte) error {
 	if err := l.loadPipes(r); err != nil {
 		return err
 	}
+	l.widen()
 	l.holds.load(r)
 	r.For(ownerNetwork)
 	l.network.Load(r)
@@ -165,14 +167,14 @@ func (l *lane) loadPipes(r *correlate.StateReader) error {
 	l.pipes = nil
 	for range len(l.names) {
 		p := l.names[r.String()]
-		index := r.Uint()
+		index, wide := r.Uint(), r.Bool()
 		if r.Err() != nil {
 			return r.Err()
 		}
 		if p == nil || index > maxPipes {
 			return errMeaning
 		}
-		p.index = uint32(index)
+		p.index, p.wide = uint32(index), wide
 		for uint64(len(l.pipes)) <= index {
 			l.pipes = append(l.pipes, nil)
 		}

@@ -87,7 +87,7 @@ func (d *desk) event(after time.Duration, id, typ, device, iface, data string) {
 	}
 	q := Question{Event: ev, Position: record.Position{Seq: d.seq + 1}.String(), LogTime: d.now, Status: "unmatched",
 		RuleSet: "set", Set: d.set, Inventory: d.inv, State: map[string][]string{}}
-	for _, m := range d.rules.Match(ev) {
+	for _, m := range d.rules.Match(ev, nil) {
 		if lines := d.engine.Look(m.Rule, m.Inputs, d.now); len(lines) > 0 {
 			q.State[m.Rule] = lines
 		}

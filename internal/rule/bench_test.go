@@ -121,15 +121,14 @@ func BenchmarkInputs(b *testing.B) {
 			for i := range 1000 {
 				events = append(events, newEvent("interface_down", fmt.Sprintf("sw%d", i%100), fmt.Sprintf("Gi0/%d", i), `{"admin_status":"down","reason":"fault","load":95.5}`))
 			}
-			r := set.Rule("form")
 			var ask rule.Deciding
 			i := 0
 			b.ReportAllocs()
 			for b.Loop() {
 				ask = set.Decide(events[i%len(events)], inv, ask)
 				i++
-				_ = ask.Match()
-				if in, err := ask.Inputs(r); len(in) != 1 || err != nil {
+				ms := ask.Match(nil)
+				if in, err := ask.Inputs(ms[len(ms)-1]); len(in) != 1 || err != nil {
 					b.Fatal(in, err)
 				}
 			}

@@ -112,6 +112,9 @@ func (b Bundle) Version() string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// InventoryVersion names the inventory alone.
+func (b Bundle) InventoryVersion() string { return Bundle{Inventory: b.Inventory}.Version() }
+
 var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 })

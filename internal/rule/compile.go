@@ -36,10 +36,14 @@ type compiled struct {
 	program cel.Program
 	out     *cel.Type
 	ast     *cel.Ast
-	secret  bool     // reads a secret
-	test    test     // of a condition: asks without the interpreter; nil where it cannot
-	read    read     // of a number, likewise
-	env     *cel.Env // that it was compiled in, for explain.go
+	secret  bool // reads a secret
+	test    test // of a condition: asks without the interpreter; nil where it cannot
+	read    read // of a number, likewise
+	// conjuncts are the parts of a condition that must all be true; counted says
+	// that evaluating it may be stopped for what it costs.
+	conjuncts []conjunct
+	counted   bool
+	env       *cel.Env // that it was compiled in, for explain.go
 }
 
 // compile parses, checks and plans an expression.
@@ -76,7 +80,11 @@ func (e *exprEnv) compile(text string) (*compiled, []issue) {
 	}
 	c := &compiled{program: program, out: checked.OutputType(), ast: checked, secret: w.secrets, env: e.cel}
 	r := &reader{env: e, counted: counted}
-	c.test, c.read = r.test(checked.NativeRep().Expr()), r.read(checked.NativeRep().Expr())
+	root := checked.NativeRep().Expr()
+	c.test, c.read, c.counted = r.test(root), r.read(root), counted
+	if checked.OutputType().Kind() == types.BoolKind {
+		c.conjuncts = r.conjuncts(root)
+	}
 	return c, nil
 }
 

@@ -111,12 +111,16 @@ func (s *Set) Explain(r *Rule, ev *event.Event, inv *inventory.Inventory) Explai
 	if !out.Takes {
 		return out
 	}
-	if key, within, ok, err := ask.Dedup(r); err != nil {
+	m := Match{Rule: r}
+	if r.pattern != nil {
+		m.roles, _ = r.take(scope)
+	}
+	if key, within, ok, err := ask.Dedup(m); err != nil {
 		out.Error = err.Error()
 	} else if ok {
 		out.Dedup = &ExplainedKey{What: "dedup", Key: s.keyInWords(r.Dedup.By, scope), Within: within, Hash: string(key[:])}
 	}
-	inputs, err := ask.Inputs(r)
+	inputs, err := ask.Inputs(m)
 	if err != nil {
 		out.Error = err.Error()
 	}

@@ -44,6 +44,18 @@ type reader struct {
 	counted bool
 }
 
+// conjunct is one of the conditions that must all be true.
+type conjunct struct {
+	expr ast.Expr
+	test test // nil: only CEL can say
+}
+
+// conjuncts reads those of a condition.
+func (r *reader) conjuncts(e ast.Expr) (out []conjunct) {
+	conjuncts(e, func(x ast.Expr) { out = append(out, conjunct{x, r.test(x)}) })
+	return out
+}
+
 // test reads a condition; nil where nothing of it is known here.
 func (r *reader) test(e ast.Expr) test {
 	switch e.Kind() {
@@ -126,7 +138,11 @@ func (r *reader) several(args []ast.Expr, decisive truth) test {
 	if !known {
 		return nil
 	}
-	counted := r.counted
+	return allOf(all, decisive, r.counted)
+}
+
+// allOf asks one after the other.
+func allOf(all []test, decisive truth, counted bool) test {
 	return func(s *Scope) (truth, *absentError) {
 		out := decisive ^ 1
 		var first *absentError

@@ -51,8 +51,8 @@ func FuzzLoad(f *testing.F) {
 				evaluate(m.Rule.Resolved, scope)
 			}
 			ask := set.Decide(scope.Event, inv, rule.Deciding{})
-			for _, m := range ask.Match() {
-				inputs, _ := ask.Inputs(m.Rule)
+			for _, m := range ask.Match(nil) {
+				inputs, _ := ask.Inputs(m)
 				for _, in := range inputs {
 					_, _ = set.Binds(m.Rule, in.Part, scope.Event, []*event.Event{scope.Event}, inv)
 				}

@@ -132,7 +132,11 @@ func holds(guard []condition, scope *Scope) bool {
 // It depends on the conditions alone. as is another name for event, "" for
 // none.
 func guardOf(as string, all ...*Expr) []condition {
-	found := equalities(as, all...)
+	return guardFrom(equalities(as, all...))
+}
+
+// guardFrom chooses among equalities.
+func guardFrom(found []condition) []condition {
 	// What tells rules apart best comes first; and where the device or the
 	// interface is named, the event's data need not be decoded to find out
 	// that it is another one.
@@ -240,6 +244,64 @@ func equality(e ast.Expr, as string) (condition, bool) {
 		return c, true
 	}
 	return condition{}, false
+}
+
+// rest is what is left to ask of a condition when its guard holds.
+type rest struct {
+	expr *Expr // nil: nothing
+	test test  // of the conjuncts that the guard does not answer; nil: the whole has to be asked
+}
+
+// restOf leaves out of a condition what a guard says. as is another name for
+// event.
+func restOf(e *Expr, as string, guard []condition) rest {
+	if e == nil {
+		return rest{}
+	}
+	if e.c == nil || e.c.conjuncts == nil {
+		return rest{expr: e}
+	}
+	var left []test
+	known := false
+	for _, c := range e.c.conjuncts {
+		if q, ok := equality(c.expr, as); ok && slices.ContainsFunc(guard, q.same) {
+			continue
+		}
+		t := c.test
+		if known = known || t != nil; t == nil {
+			t = func(*Scope) (truth, *absentError) { return open, nil }
+		}
+		left = append(left, t)
+	}
+	switch {
+	case len(left) == 0:
+		return rest{}
+	case !known:
+		return rest{expr: e}
+	case len(left) == 1:
+		return rest{e, left[0]}
+	}
+	return rest{e, allOf(left, no, e.c.counted)}
+}
+
+func (c condition) same(other condition) bool {
+	return c.attr == other.attr && slices.Equal(c.values, other.values)
+}
+
+// met says whether the rest of the condition holds, as Expr.Bool does.
+func (r *rest) met(s *Scope) (bool, error) {
+	if r.expr == nil {
+		return true, nil
+	}
+	if r.test != nil {
+		switch t, absent := r.test(s); t {
+		case no, yes:
+			return t == yes, nil
+		case gone:
+			return false, absent
+		}
+	}
+	return r.expr.Bool(s)
 }
 
 // attributeOf recognises a path such as device.role. as is another name for

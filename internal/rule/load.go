@@ -67,7 +67,18 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 	if HasErrors(diags) {
 		return nil, inv, diags
 	}
-	set.index = newIndex(set.Rules)
+	for _, r := range set.Rules {
+		if r.Plan == nil {
+			continue
+		}
+		r.late = r.late || r.Plan.EventTime || r.Plan.Dampen != nil || r.Plan.Upstream != nil
+		for _, name := range r.Plan.Holds {
+			if held := set.byName[name]; held != nil {
+				held.late = true
+			}
+		}
+	}
+	set.index, set.live = newIndex(set.Rules)
 	return set, inv, diags
 }
 

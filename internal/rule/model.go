@@ -33,7 +33,8 @@ type Set struct {
 
 	global    globalDedup
 	catalogue Catalogue
-	index     *index
+	index     *index // of all rules
+	live      *index // the same, where what only ends something is narrowed
 	byName    map[string]*Rule
 }
 
@@ -68,7 +69,11 @@ type Rule struct {
 	does  string         // hash of its steps
 
 	guard []condition // equalities that When needs, see guard.go
-	order int         // in Set.Rules
+	check rest        // what else When asks
+	// late says that its form may take an event later than it matched: what the
+	// inventory said then need not be so any more.
+	late  bool
+	order int // in Set.Rules
 }
 
 // Steps gives the steps of a branch of the rule (see record.RunStart): do, or

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"sync"
 
 	"signalbox/event"
@@ -27,6 +28,8 @@ type pattern struct {
 	partOn []string       // types of the events of a finding
 	pos    map[string]Pos // of the keys of the plan, for what is said about them later
 	names  []string       // as names of the parts, for Binds
+
+	beginning uint32 // the roles that are a finding's own events, see begins
 }
 
 // role is one thing that an event can be to a rule.
@@ -41,16 +44,17 @@ type role struct {
 	as    string
 	alias *binding // lets as stand for event; nil where there is no as
 	guard []condition
+	// when and rest are what is left of the rule's condition and of its own where
+	// the guard holds.
+	when, rest rest
+	// follows says that it only ends what began before; narrow is guard with
+	// what must have held of that, see narrowed.
+	follows bool
+	narrow  []condition
 }
 
 // maxParts bounds the parts of one rule: the roles of an event are bits.
 const maxParts = 16
-
-// taken is what one rule made of the event of a scope: bits of roles.
-type taken struct {
-	rule  *Rule
-	roles uint32
-}
 
 // Role is one thing that an event can be to a rule with a plan, for people.
 type Role struct {
@@ -96,16 +100,41 @@ func (r *Rule) whenOf(x *role) *Expr {
 	return r.When
 }
 
-// take says which roles the event of scope can have. The error is for a
-// condition without an answer; it means something only where there is no role.
-func (r *Rule) take(scope *Scope) (roles uint32, err error) {
-	typ := scope.Event.Type
-	for i := range r.pattern.roles {
-		x := &r.pattern.roles[i]
-		if !fits(x.on, typ) || !holds(x.guard, scope) {
+// prepare works out what the roles need to be asked quickly.
+func (p *pattern) prepare(r *Rule) {
+	for i := range p.roles {
+		x := &p.roles[i]
+		own := x.own
+		x.guard = guardOf(x.as, r.whenOf(x), own)
+		if x.bound {
+			own = x.free
+		}
+		x.when, x.rest = restOf(r.whenOf(x), "", x.guard), restOf(own, x.as, x.guard)
+		x.follows = x.part < 0 || x.part > 0 && r.Plan.Form == correlate.Unless
+		if x.part >= 0 && (x.part == 0 || p.names == nil || p.names[0] != trigger) {
+			p.beginning |= 1 << i
+		}
+	}
+	for i := range p.roles {
+		x := &p.roles[i]
+		x.narrow = x.guard
+		if x.follows && !r.late {
+			x.narrow = p.narrowed(r, x)
+		}
+	}
+}
+
+// take says which of the wanted roles the event of scope can have, where their
+// guards hold. The error is for a condition without an answer; it means
+// something only where there is no role.
+func (p *pattern) take(w wanted, scope *Scope, waits Waits) (roles uint32, err error) {
+	for left := w.roles; left != 0; left &= left - 1 {
+		i := bits.TrailingZeros32(left)
+		x := &p.roles[i]
+		if x.follows && waits != nil && !waits.Waits(int(w.rule), x.part) {
 			continue
 		}
-		ok, e := r.meets(x, scope)
+		ok, e := x.meets(scope)
 		if e != nil && err == nil {
 			err = e
 		}
@@ -116,21 +145,27 @@ func (r *Rule) take(scope *Scope) (roles uint32, err error) {
 	return roles, err
 }
 
-func (r *Rule) meets(x *role, scope *Scope) (bool, error) {
-	if when := r.whenOf(x); when != nil {
-		if ok, err := when.Bool(scope); !ok || err != nil {
-			return false, wrap("when", err)
+// take is pattern.take without an index.
+func (r *Rule) take(scope *Scope) (uint32, error) {
+	w := wanted{rule: int32(r.order)}
+	for i := range r.pattern.roles {
+		x := &r.pattern.roles[i]
+		if fits(x.on, scope.Event.Type) && holds(x.guard, scope) {
+			w.roles |= 1 << i
 		}
 	}
-	own := x.own
-	if x.bound {
-		own = x.free
+	return r.pattern.take(w, scope, nil)
+}
+
+func (x *role) meets(scope *Scope) (bool, error) {
+	if ok, err := x.when.met(scope); !ok || err != nil {
+		return false, wrap("when", err)
 	}
-	if own == nil {
+	if x.rest.expr == nil {
 		return true, nil
 	}
 	scope.bind = x.alias
-	ok, err := own.Bool(scope)
+	ok, err := x.rest.met(scope)
 	scope.bind = nil
 	return ok, wrap("when", err)
 }
@@ -143,40 +178,18 @@ func wrap(what string, err error) error {
 }
 
 // begins says whether among roles there is one of a finding's own events.
-func (p *pattern) begins(roles uint32) bool {
-	for i := range p.roles {
-		x := &p.roles[i]
-		if roles&(1<<i) != 0 && x.part >= 0 && (x.part == 0 || p.names == nil || p.names[0] != trigger) {
-			return true
-		}
-	}
-	return false
-}
+func (p *pattern) begins(roles uint32) bool { return roles&p.beginning != 0 }
 
-// taken gives what Match found, or finds it.
-func (d Deciding) taken(r *Rule) uint32 {
-	for _, t := range d.scope.taken {
-		if t.rule == r {
-			return t.roles
-		}
-	}
-	roles, _ := r.take(d.scope)
-	return roles
-}
-
-// Inputs says what the event is to a rule that has a plan: one for each part
+// Inputs says what the event is to a rule that Match gave, where it has a plan: one for each part
 // that it can be, in the order of the parts, then one where it resolves the
 // rule's situation, then one for each member of a group that it clears. There
 // is none where it is no part of it. The error says which key or number cannot
 // be read. An absent field is a value of its own in a key; in a number it is an
 // error that Absent knows.
-func (d Deciding) Inputs(r *Rule) ([]correlate.Input, error) {
+func (d Deciding) Inputs(m Match) ([]correlate.Input, error) {
+	r, roles := m.Rule, m.roles
 	p := r.pattern
-	if p == nil {
-		return nil, nil
-	}
-	roles := d.taken(r)
-	if roles == 0 {
+	if p == nil || roles == 0 {
 		return nil, nil
 	}
 	k := d.scope.keyRoom()

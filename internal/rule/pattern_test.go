@@ -95,16 +95,17 @@ func TestInputs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			set, inv, r := one(t, tt.body)
+			set, inv, _ := one(t, tt.body)
 			ask := set.Decide(tt.ev, inv, rule.Deciding{})
-			if ms := ask.Match(); len(ms) == 0 || ms[0].Err != nil {
+			ms := ask.Match(nil)
+			if len(ms) == 0 || ms[0].Err != nil {
 				if tt.want != "" {
 					t.Fatalf("no match: %v", ms)
 				}
 				return
 			}
 			var got []string
-			inputs, err := ask.Inputs(r)
+			inputs, err := ask.Inputs(ms[0])
 			for _, in := range inputs {
 				got = append(got, told(in))
 			}
@@ -120,13 +121,12 @@ func TestInputs(t *testing.T) {
 
 // What is handed out stays as it is while others are asked for.
 func TestInputsAreKept(t *testing.T) {
-	set, inv, r := one(t, "on: interface_down\ncount: {at_least: 5, by: [device], within: 30s}")
+	set, inv, _ := one(t, "on: interface_down\ncount: {at_least: 5, by: [device], within: 30s}")
 	var ask rule.Deciding
 	var kept [][]correlate.Input
 	for i := range 50 {
 		ask = set.Decide(newEvent("interface_down", fmt.Sprintf("sw%d", i), "", ""), inv, ask)
-		ask.Match()
-		in, err := ask.Inputs(r)
+		in, err := ask.Inputs(ask.Match(nil)[0])
 		if err != nil || len(in) != 1 {
 			t.Fatal(in, err)
 		}
@@ -141,7 +141,7 @@ func TestInputsAreKept(t *testing.T) {
 
 // No two keys are the same text unless all their values are.
 func TestKeysDiffer(t *testing.T) {
-	set, inv, r := one(t, "on: interface_down\ncount: {at_least: 5, by: [device, event.data.reason], within: 30s}")
+	set, inv, _ := one(t, "on: interface_down\ncount: {at_least: 5, by: [device, event.data.reason], within: 30s}")
 	seen := map[string]string{}
 	long := strings.Repeat("é", 2000)
 	for _, ev := range []*event.Event{
@@ -155,7 +155,7 @@ func TestKeysDiffer(t *testing.T) {
 		newEvent("interface_down", "a", "", `{"reason":"`+long+`x"}`),
 	} {
 		ask := set.Decide(ev, inv, rule.Deciding{})
-		in, err := ask.Inputs(r)
+		in, err := ask.Inputs(ask.Match(nil)[0])
 		if err != nil || len(in) != 1 {
 			t.Fatal(in, err)
 		}
@@ -291,7 +291,7 @@ situation: {resolved_by: {on: heartbeat, when: event.device != ""}}`)
 
 // An event that only ends, resolves or clears is not taken for a repetition.
 func TestDedupIsForWhatBegins(t *testing.T) {
-	set, inv, r := one(t, `
+	set, inv, _ := one(t, `
 on: interface_down
 dedup: {by: [device], within: 1m}
 unless: {on: bgp_neighbor_up, within: 1m}
@@ -299,10 +299,11 @@ group: {by: [device.site]}
 situation: {resolved_by: bgp_neighbor_up}`)
 	for typ, want := range map[string]bool{"interface_down": true, "interface_up": false, "bgp_neighbor_up": false} {
 		ask := set.Decide(newEvent(typ, "sw1", "", ""), inv, rule.Deciding{})
-		if n := len(ask.Match()); n != 1 {
-			t.Errorf("%s: %d matches", typ, n)
+		ms := ask.Match(nil)
+		if len(ms) != 1 {
+			t.Fatalf("%s: %d matches", typ, len(ms))
 		}
-		if _, _, ok, err := ask.Dedup(r); ok != want || err != nil {
+		if _, _, ok, err := ask.Dedup(ms[0]); ok != want || err != nil {
 			t.Errorf("%s: %v %v", typ, ok, err)
 		}
 	}

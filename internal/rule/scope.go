@@ -46,9 +46,7 @@ type Scope struct {
 	named  []*eventView // of Named
 	// bind is set while a part is asked with the parts before it.
 	bind *binding
-	// taken is what the rules with a plan made of the event, for Inputs.
-	taken []taken
-	keys  *keyRoom
+	keys *keyRoom
 	// inv is set where the device and site are still to be looked up, and
 	// ports where the interface is: most events match no rule that asks.
 	inv, ports *inventory.Inventory
@@ -99,8 +97,10 @@ func (s *Scope) lookUpPort() {
 // Deciding holds one event while the engine asks a set several things about it.
 // It serves one goroutine.
 type Deciding struct {
-	set   *Set
-	scope *Scope
+	set     *Set
+	scope   *Scope
+	asked   *asked
+	matches []Match
 }
 
 // Decide begins to ask about ev. again is what an earlier Decide gave, whose
@@ -122,24 +122,31 @@ func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory, again Deciding) 
 		scope.keys = newKeyRoom()
 	}
 	scope.keys.about(ev)
-	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, ports: inv, keys: scope.keys, taken: scope.taken[:0]}
-	return Deciding{set: s, scope: scope}
+	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, ports: inv, keys: scope.keys}
+	if again.asked == nil {
+		again.asked = new(asked)
+	}
+	return Deciding{s, scope, again.asked, again.matches}
 }
 
-// Match is Set.Match.
-func (d Deciding) Match() []Match { return d.set.MatchScope(d.scope) }
+// Match is Set.Match. nil waits says that anything may be waited for. The slice
+// is good until the next call.
+func (d *Deciding) Match(waits Waits) []Match {
+	d.matches = d.set.match(d.matches[:0], d.scope, d.asked, waits)
+	return d.matches
+}
 
 // GlobalKey is Set.GlobalKey.
 func (d Deciding) GlobalKey(typ string) (Key, bool) { return d.set.GlobalKey(d.scope, typ) }
 
-// Dedup is Set.Dedup by the rule's own window. An event that only ends a wait,
+// Dedup is Set.Dedup by the own window of a rule that Match gave. An event that only ends a wait,
 // resolves a situation or clears a member of a group is no repetition of
 // anything, so there is no window for it.
-func (d Deciding) Dedup(r *Rule) (Key, time.Duration, bool, error) {
-	if r.pattern != nil && !r.pattern.begins(d.taken(r)) {
+func (d Deciding) Dedup(m Match) (Key, time.Duration, bool, error) {
+	if p := m.Rule.pattern; m.Rule.Dedup == nil || p != nil && !p.begins(m.roles) {
 		return Key{}, 0, false, nil
 	}
-	return d.set.Dedup(r, d.scope)
+	return d.set.Dedup(m.Rule, d.scope)
 }
 
 func (s *Scope) eventView() *eventView {

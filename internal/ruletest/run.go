@@ -87,8 +87,8 @@ type spy struct {
 }
 
 // Match asks the rules, and tells the coverage about the answer.
-func (s *spy) Match(ev *event.Event) []engine.Match {
-	ms := s.Rules.Match(ev)
+func (s *spy) Match(ev *event.Event, waits engine.Waits) []engine.Match {
+	ms := s.Rules.Match(ev, waits)
 	for i := range ms {
 		for _, in := range ms[i].Inputs {
 			s.cov.part(ms[i].Rule, in.Part)

@@ -223,7 +223,7 @@ func (c *Correlator) event(d *record.Decision, ev *event.Event) {
 
 	best := nothing
 	// Rules that hold others come first, so that it is known what is held.
-	matches := c.rules.Match(ev)
+	matches := c.rules.Match(ev, nil)
 	slices.SortStableFunc(matches, func(a, b engine.Match) int { return cmp.Compare(c.depth(b.Rule), c.depth(a.Rule)) })
 	for _, m := range matches {
 		form := m.Plan != nil && m.Plan.Form != correlate.Single

@@ -53,6 +53,8 @@ type said struct {
 }
 
 func (w *world) Version() string { return "w" }
+
+func (w *world) InventoryVersion() string { return "" }
 func (w *world) Windows() engine.Windows {
 	return engine.Windows{Global: w.global, Redelivery: time.Minute}
 }
@@ -98,16 +100,16 @@ func (w *world) Planned() []string {
 }
 
 func (w *world) About(rule string) (engine.Match, bool) {
-	for _, r := range w.rules {
+	for i, r := range w.rules {
 		if r.name == rule {
-			return r.match(), true
+			return r.match(i), true
 		}
 	}
 	return engine.Match{}, false
 }
 
-func (r *worldRule) match() engine.Match {
-	return engine.Match{Rule: r.name, Version: "1", Plan: r.plan, Within: r.own, Signature: "s", Shadow: r.mode == shadow}
+func (r *worldRule) match(index int) engine.Match {
+	return engine.Match{Rule: r.name, Index: index, Version: "1", Plan: r.plan, Within: r.own, Signature: "s", Shadow: r.mode == shadow}
 }
 
 // Binds compares the event's value with that of the first part's.
@@ -118,13 +120,21 @@ func (w *world) Binds(_ string, _ int, ev *event.Event, bound []*event.Event) (b
 	return w.said[ev.ID].value == w.said[bound[0].ID].value, nil
 }
 
-func (w *world) Match(ev *event.Event) []engine.Match {
+// Match looks at what waits where it is told, so that what is left out then is
+// shown to change nothing.
+func (w *world) Match(ev *event.Event, waits engine.Waits) []engine.Match {
 	var out []engine.Match
 	s := w.said[ev.ID]
-	for _, r := range w.rules {
-		m := r.match()
+	for i, r := range w.rules {
+		m := r.match(i)
+		waited := func(part int) bool {
+			return waits == nil || !(part < 0 || part > 0 && r.plan.Form == correlate.Unless) || waits.Waits(i, part)
+		}
 		m.Key = engine.KeyOf([]byte(s.key))
 		for _, p := range r.parts[ev.Type] {
+			if !waited(p) {
+				continue
+			}
 			in := correlate.Input{Part: p, Key: s.key, Value: s.value, Number: s.number,
 				DampenKey: s.key, GroupKey: "g", SituationKey: s.key}
 			if r.plan.Form == correlate.Flap {
@@ -133,6 +143,9 @@ func (w *world) Match(ev *event.Event) []engine.Match {
 			m.Inputs = append(m.Inputs, in)
 		}
 		for _, role := range r.roles[ev.Type] {
+			if !waited(role) {
+				continue
+			}
 			m.Inputs = append(m.Inputs, correlate.Input{Part: role, Key: s.key, GroupKey: "g", SituationKey: s.key})
 		}
 		if len(m.Inputs) > 0 {

@@ -1,0 +1,267 @@
+package rule
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// index finds the rules that may take an event, so that most are never looked
+// at: by type, then by the values of the attributes that their guards ask for.
+type index struct {
+	exact    map[string]*bucket // by type
+	prefixes map[string]*bucket // by what is before the *
+	lengths  []int              // of the prefixes there are, ascending
+	attrs    []guardAttr        // that guards ask for
+}
+
+// guardAttr is an attribute that guards ask for, with the values that they ask
+// for, numbered from 1. A value that nobody asks for is 0: the guards that ask
+// for the attribute are then passed over at once, however many there are.
+type guardAttr struct {
+	attr   attribute
+	texts  map[string]uint32
+	others map[string]uint32 // numbers and bools, as appendKey writes them
+}
+
+// bucket holds what rules want of the events of one type.
+type bucket struct {
+	always []wanted
+	groups []*group
+}
+
+// wanted is a rule, and which of its roles the event may have, as bits. A rule
+// without a plan has the one role.
+type wanted struct {
+	rule  int32
+	roles uint32
+}
+
+// group holds the rules whose guards ask for the same attributes, by the values
+// that they ask for.
+type group struct {
+	attrs []int // in index.attrs
+	rules map[groupKey][]wanted
+}
+
+// groupKey is the number of a value for each of a group's attributes.
+type groupKey [maxGuard]uint32
+
+// newIndex makes the index of rules, and the one in which what only ends
+// something is looked up by what it could end.
+func newIndex(rules []*Rule) (all, live *index) {
+	all = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}}
+	live = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}}
+	for i, r := range rules {
+		r.order = i
+		if r.pattern == nil {
+			r.guard = guardOf("", r.When)
+			r.check = restOf(r.When, "", r.guard)
+		} else {
+			r.pattern.prepare(r)
+		}
+		if r.Mode == "off" {
+			continue
+		}
+		if r.pattern == nil {
+			all.add(wanted{int32(i), 1}, r.On, r.guard)
+			live.add(wanted{int32(i), 1}, r.On, r.guard)
+			continue
+		}
+		for k := range r.pattern.roles {
+			role := &r.pattern.roles[k]
+			all.add(wanted{int32(i), 1 << k}, role.on, role.guard)
+			live.add(wanted{int32(i), 1 << k}, role.on, role.narrow)
+		}
+	}
+	all.measure()
+	live.measure()
+	return all, live
+}
+
+// measure notes the lengths of the prefixes.
+func (x *index) measure() {
+	for p := range x.prefixes {
+		if !slices.Contains(x.lengths, len(p)) {
+			x.lengths = append(x.lengths, len(p))
+		}
+	}
+	slices.Sort(x.lengths)
+}
+
+func (x *index) add(w wanted, types []string, guard []condition) {
+	for _, on := range types {
+		into, name := x.exact, on
+		if prefix, ok := strings.CutSuffix(on, "*"); ok {
+			into, name = x.prefixes, prefix
+		}
+		b := into[name]
+		if b == nil {
+			b = &bucket{}
+			into[name] = b
+		}
+		if len(guard) == 0 {
+			b.always = want(b.always, w)
+			continue
+		}
+		x.guarded(b, w, guard)
+	}
+}
+
+// guarded enters a rule under each combination of the values that it asks for.
+func (x *index) guarded(b *bucket, w wanted, guard []condition) {
+	attrs := make([]int, len(guard))
+	keys := []groupKey{{}}
+	for i, c := range guard {
+		attrs[i] = x.attr(c.attr)
+		var longer []groupKey
+		for _, k := range keys {
+			for _, v := range c.values {
+				k[i] = x.attrs[attrs[i]].number(v)
+				longer = append(longer, k)
+			}
+		}
+		keys = longer
+	}
+	i := slices.IndexFunc(b.groups, func(g *group) bool { return slices.Equal(g.attrs, attrs) })
+	if i < 0 {
+		i = len(b.groups)
+		b.groups = append(b.groups, &group{attrs: attrs, rules: map[groupKey][]wanted{}})
+	}
+	for _, k := range keys {
+		b.groups[i].rules[k] = want(b.groups[i].rules[k], w)
+	}
+}
+
+// attr gives the place of an attribute, a new one where nobody asked for it
+// before.
+func (x *index) attr(a attribute) int {
+	i := slices.IndexFunc(x.attrs, func(g guardAttr) bool { return g.attr == a })
+	if i < 0 {
+		i = len(x.attrs)
+		x.attrs = append(x.attrs, guardAttr{attr: a, texts: map[string]uint32{}, others: map[string]uint32{}})
+	}
+	return i
+}
+
+// number gives the number of a value that a guard asks for.
+func (g *guardAttr) number(key string) uint32 {
+	into := g.others
+	if key[0] == 's' {
+		into, key = g.texts, textOfKey(key)
+	}
+	if into[key] == 0 {
+		into[key] = uint32(len(g.texts) + len(g.others) + 1)
+	}
+	return into[key]
+}
+
+// of gives the number of the value that the event has, 0 for one that nobody
+// asks for.
+func (g *guardAttr) of(s *Scope) uint32 {
+	v := g.attr.get(s)
+	switch {
+	case v.kind == isText:
+		return g.texts[v.text]
+	case len(g.others) == 0:
+		return 0
+	}
+	var room [16]byte
+	key, ok := v.appendKey(room[:0])
+	if !ok {
+		return 0
+	}
+	return g.others[string(key)]
+}
+
+// want adds a rule, or a role of the rule that came last.
+func want(list []wanted, w wanted) []wanted {
+	if n := len(list); n > 0 && list[n-1].rule == w.rule {
+		list[n-1].roles |= w.roles
+		return list
+	}
+	return append(list, w)
+}
+
+// asked remembers which values an event has, so that each is looked up once
+// however many groups ask.
+type asked struct {
+	turn  uint32
+	seen  []uint32 // the turn in which the value was looked up
+	value []uint32
+}
+
+// begin forgets the event before.
+func (a *asked) begin(attrs int) {
+	if len(a.seen) < attrs {
+		a.seen, a.value, a.turn = make([]uint32, attrs), make([]uint32, attrs), 0
+	}
+	if a.turn++; a.turn == 0 {
+		clear(a.seen)
+		a.turn = 1
+	}
+}
+
+// find appends the candidates for an event, in order and each once.
+func (x *index) find(s *Scope, a *asked, out []wanted) []wanted {
+	a.begin(len(x.attrs))
+	typ := s.Event.Type
+	sources := 0
+	if b := x.exact[typ]; b != nil {
+		out, sources = x.among(b, s, a, out, sources)
+	}
+	for _, n := range x.lengths {
+		if n > len(typ) {
+			break
+		}
+		if b := x.prefixes[typ[:n]]; b != nil {
+			out, sources = x.among(b, s, a, out, sources)
+		}
+	}
+	if sources < 2 {
+		return out
+	}
+	return inOrder(out)
+}
+
+// inOrder puts candidates into the order of the files, each once.
+func inOrder(out []wanted) []wanted {
+	slices.SortFunc(out, func(a, b wanted) int { return cmp.Compare(a.rule, b.rule) })
+	n := 0
+	for _, w := range out[1:] {
+		if w.rule == out[n].rule {
+			out[n].roles |= w.roles
+			continue
+		}
+		n++
+		out[n] = w
+	}
+	return out[:n+1]
+}
+
+// among appends what a bucket has, and counts how many lists it came from: one
+// list is in order already.
+func (x *index) among(b *bucket, s *Scope, a *asked, out []wanted, sources int) ([]wanted, int) {
+	if len(b.always) > 0 {
+		out = append(out, b.always...)
+		sources++
+	}
+groups:
+	for _, g := range b.groups {
+		var key groupKey
+		for k, i := range g.attrs {
+			if a.seen[i] != a.turn {
+				a.seen[i], a.value[i] = a.turn, x.attrs[i].of(s)
+			}
+			if a.value[i] == 0 {
+				continue groups
+			}
+			key[k] = a.value[i]
+		}
+		if rules := g.rules[key]; len(rules) > 0 {
+			out = append(out, rules...)
+			sources++
+		}
+	}
+	return out, sources
+}
