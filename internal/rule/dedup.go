@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"signalbox/event"
@@ -138,30 +137,27 @@ func (s *Set) defaultKey(buf []byte, scope *Scope, typ string) ([]byte, error) {
 	ev := scope.Event
 	buf = appendText(buf, ev.Device)
 	buf = appendText(buf, typ)
-	buf = appendText(buf, event.CanonicalInterface(ev.Interface))
-	t, known := s.eventType(typ)
-	if !known {
+	buf = appendText(buf, scope.port())
+	t := s.types[typ]
+	if t == nil {
 		return appendData(buf, ev.Data)
 	}
-	if len(t.Key) == 0 {
-		return buf, nil
-	}
-	for _, name := range t.Key {
-		v, err := scope.eventView().field(name)
+	for _, attr := range t.key {
+		v, err := scope.eventView().value(attr.name)
 		if err != nil {
 			return nil, fmt.Errorf("dedup: %w", err)
 		}
-		if v == nil {
+		if v.kind == isNothing {
 			buf = append(buf, '-')
 			continue
 		}
-		if out, ok := appendKey(buf, v); ok {
+		if out, ok := v.appendKey(buf); ok {
 			buf = out
 			continue
 		}
-		b, err := json.Marshal(v)
+		b, err := json.Marshal(attr.value(scope))
 		if err != nil {
-			return nil, fmt.Errorf("dedup: event.data.%s: %w", name, err)
+			return nil, fmt.Errorf("dedup: event.data.%s: %w", attr.name, err)
 		}
 		buf = binary.AppendUvarint(append(buf, 'j'), uint64(len(b)))
 		buf = append(buf, b...)
@@ -198,6 +194,8 @@ func appendData(buf []byte, data []byte) ([]byte, error) {
 // Clears gives the types whose windows an event of this type ends: after an
 // interface_up, the next interface_down is news. The list must not be changed.
 func (s *Set) Clears(typ string) []string {
-	t, _ := s.eventType(typ)
-	return slices.Clip(t.Clears)
+	if t := s.types[typ]; t != nil {
+		return t.clears
+	}
+	return nil
 }

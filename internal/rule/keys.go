@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"signalbox/event"
-	"signalbox/internal/correlate"
 )
 
 // keyPart is one field of a key. Paths such as device.site are read without the
@@ -50,11 +50,9 @@ const (
 	keyAbsent    = `\-`
 )
 
-// Bounds of the memory for keys.
 const (
-	maxKeyText  = 512     // bytes of a key; of a longer one the end is a hash
-	maxInterned = 1 << 17 // texts that are kept, so that a key that comes again costs nothing
-	inputChunk  = 8
+	maxKeyText = 512  // bytes of a key; of a longer one the end is a hash
+	keyChunk   = 4096 // bytes of memory for keys
 )
 
 // keyRoom is the memory that keys are built in. It serves one goroutine.
@@ -63,15 +61,27 @@ type keyRoom struct {
 	port   string // the event's interface in its canonical form
 	ported bool
 	buf    []byte
-	texts  map[string]string
-	inputs []correlate.Input // room for more
+	chunk  []byte // of keys that were given away
+	turn   uint32
+	made   []madeKey // by keyList.id
 }
 
-func newKeyRoom() *keyRoom { return &keyRoom{texts: map[string]string{}} }
+// madeKey is the key of the event of a turn.
+type madeKey struct {
+	turn uint32
+	text string
+}
+
+// keyList is what a key is made of. Rules that name the same fields have the
+// same id, so that their keys are made once an event; 0 is none.
+type keyList struct {
+	parts []keyPart
+	id    int
+}
 
 func (s *Scope) keyRoom() *keyRoom {
 	if s.keys == nil {
-		s.keys = newKeyRoom()
+		s.keys = &keyRoom{}
 	}
 	if s.keys.ev != s.Event {
 		s.keys.about(s.Event)
@@ -79,22 +89,66 @@ func (s *Scope) keyRoom() *keyRoom {
 	return s.keys
 }
 
-func (k *keyRoom) about(ev *event.Event) { k.ev, k.ported, k.port = ev, false, "" }
-
-// room gives an empty list with room for n inputs. What was given before is
-// never given again, since who got it may keep it.
-func (k *keyRoom) room(n int) []correlate.Input {
-	if cap(k.inputs)-len(k.inputs) < n {
-		k.inputs = make([]correlate.Input, 0, max(inputChunk, n))
+func (k *keyRoom) about(ev *event.Event) {
+	k.ev, k.ported, k.port = ev, false, ""
+	if k.turn++; k.turn == 0 {
+		clear(k.made)
+		k.turn = 1
 	}
-	return k.inputs[len(k.inputs):len(k.inputs):cap(k.inputs)]
 }
 
-// used says how much of the room is taken.
-func (k *keyRoom) used(in []correlate.Input) {
-	if n := len(k.inputs) + len(in); n <= cap(k.inputs) {
-		k.inputs = k.inputs[:n]
+// port gives the event's interface in its canonical form.
+func (s *Scope) port() string {
+	k := s.keyRoom()
+	if !k.ported {
+		k.ported = true
+		if s.memory != nil {
+			k.port = s.memory.port(s.Event.Interface)
+		} else {
+			k.port = event.CanonicalInterface(s.Event.Interface)
+		}
 	}
+	return k.port
+}
+
+// list is key, remembered.
+func (k *keyRoom) list(l *keyList, s *Scope) (string, error) {
+	if l.id == 0 {
+		return k.key(l.parts, s)
+	}
+	for len(k.made) <= l.id {
+		k.made = append(k.made, madeKey{})
+	}
+	if m := &k.made[l.id]; m.turn == k.turn {
+		return m.text, nil
+	}
+	text, err := k.key(l.parts, s)
+	if err == nil {
+		k.made[l.id] = madeKey{k.turn, text}
+	}
+	return text, err
+}
+
+// shared gives the lists of keys that rules share their numbers. Only what is
+// read without the interpreter is sure to mean the same in two rules.
+type sharedKeys map[string]int
+
+func (all sharedKeys) list(parts []keyPart) keyList {
+	var name []byte
+	for i := range parts {
+		p := &parts[i]
+		if !p.port && p.attr.owner == "" {
+			return keyList{parts: parts}
+		}
+		name = fmt.Appendf(name, "%v %q %q %v;", p.port, p.attr.owner, p.attr.name, p.none)
+	}
+	if len(parts) == 0 {
+		return keyList{}
+	}
+	if all[string(name)] == 0 {
+		all[string(name)] = len(all) + 1
+	}
+	return keyList{parts, all[string(name)]}
 }
 
 // key builds a key.
@@ -121,33 +175,28 @@ func (k *keyRoom) one(p *keyPart, s *Scope) (string, error) {
 	return k.text(), nil
 }
 
-// text is what was built. A text that was built before is not made again.
+// text is what was built, in memory that is never written again. It may be kept
+// for as long as an event is decided; what is kept longer should be a copy, since
+// it keeps its neighbours.
 func (k *keyRoom) text() string {
 	if len(k.buf) > maxKeyText {
 		sum := sha256.Sum256(k.buf)
 		k.buf = append(bytes.ToValidUTF8(k.buf[:maxKeyText-40], nil), "…"...)
 		k.buf = hex.AppendEncode(k.buf, sum[:16])
 	}
-	if s, ok := k.texts[string(k.buf)]; ok {
-		return s
+	if cap(k.chunk)-len(k.chunk) < len(k.buf) {
+		k.chunk = make([]byte, 0, keyChunk)
 	}
-	if len(k.texts) >= maxInterned {
-		clear(k.texts)
-	}
-	s := string(k.buf)
-	k.texts[s] = s
-	return s
+	from := len(k.chunk)
+	k.chunk = append(k.chunk, k.buf...)
+	return unsafe.String(unsafe.SliceData(k.chunk[from:]), len(k.buf))
 }
 
 // append writes the value. escape says that it is one of several.
 func (p *keyPart) append(buf []byte, s *Scope, escape bool) ([]byte, error) {
 	switch {
 	case p.port:
-		k := s.keyRoom()
-		if !k.ported {
-			k.port, k.ported = event.CanonicalInterface(s.Event.Interface), true
-		}
-		return appendEscaped(buf, k.port, escape), nil
+		return appendEscaped(buf, s.port(), escape), nil
 	case p.attr.owner == "event":
 		return appendEscaped(buf, p.attr.own(s.Event), escape), nil
 	case p.attr.owner == "event.data":
@@ -252,12 +301,11 @@ func appendEscaped(buf []byte, s string, escape bool) []byte {
 // finds it.
 func (d Deciding) memberKey(typ string) (string, error) {
 	s, k := d.scope, d.scope.keyRoom()
-	port := keyPart{port: true}
 	k.buf = appendEscaped(k.buf[:0], s.Event.Device, true)
 	k.buf = appendEscaped(append(k.buf, keySeparator), typ, true)
-	k.buf, _ = port.append(append(k.buf, keySeparator), s, true)
-	t, known := d.set.eventType(typ)
-	if !known {
+	k.buf = appendEscaped(append(k.buf, keySeparator), s.port(), true)
+	t := d.set.types[typ]
+	if t == nil {
 		data, err := appendData(nil, s.Event.Data)
 		if err != nil {
 			return "", err
@@ -268,11 +316,11 @@ func (d Deciding) memberKey(typ string) (string, error) {
 		}
 		return k.text(), nil
 	}
-	for _, name := range t.Key {
-		part := keyPart{attr: attribute{"event.data", name}}
+	for _, attr := range t.key {
+		part := keyPart{attr: attr}
 		var err error
 		if k.buf, err = part.append(append(k.buf, keySeparator), s, true); err != nil {
-			return "", fmt.Errorf("event.data.%s: %w", name, err)
+			return "", fmt.Errorf("event.data.%s: %w", attr.name, err)
 		}
 	}
 	return k.text(), nil

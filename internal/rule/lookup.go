@@ -12,8 +12,11 @@ type index struct {
 	exact    map[string]*bucket // by type
 	prefixes map[string]*bucket // by what is before the *
 	lengths  []int              // of the prefixes there are, ascending
-	attrs    []guardAttr        // that guards ask for
+	guards   *guards
 }
+
+// guards are the attributes that guards ask for.
+type guards struct{ attrs []guardAttr }
 
 // guardAttr is an attribute that guards ask for, with the values that they ask
 // for, numbered from 1. A value that nobody asks for is 0: the guards that ask
@@ -40,7 +43,7 @@ type wanted struct {
 // group holds the rules whose guards ask for the same attributes, by the values
 // that they ask for.
 type group struct {
-	attrs []int // in index.attrs
+	attrs []int // in guards.attrs
 	rules map[groupKey][]wanted
 }
 
@@ -50,15 +53,16 @@ type groupKey [maxGuard]uint32
 // newIndex makes the index of rules, and the one in which what only ends
 // something is looked up by what it could end.
 func newIndex(rules []*Rule) (all, live *index) {
-	all = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}}
-	live = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}}
+	g, shared := &guards{}, sharedKeys{}
+	all = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}, guards: g}
+	live = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}, guards: g}
 	for i, r := range rules {
 		r.order = i
 		if r.pattern == nil {
 			r.guard = guardOf("", r.When)
 			r.check = restOf(r.When, "", r.guard)
 		} else {
-			r.pattern.prepare(r)
+			r.pattern.prepare(r, shared)
 		}
 		if r.Mode == "off" {
 			continue
@@ -113,11 +117,11 @@ func (x *index) guarded(b *bucket, w wanted, guard []condition) {
 	attrs := make([]int, len(guard))
 	keys := []groupKey{{}}
 	for i, c := range guard {
-		attrs[i] = x.attr(c.attr)
+		attrs[i] = x.guards.attr(c.attr)
 		var longer []groupKey
 		for _, k := range keys {
 			for _, v := range c.values {
-				k[i] = x.attrs[attrs[i]].number(v)
+				k[i] = x.guards.attrs[attrs[i]].number(v)
 				longer = append(longer, k)
 			}
 		}
@@ -135,13 +139,27 @@ func (x *index) guarded(b *bucket, w wanted, guard []condition) {
 
 // attr gives the place of an attribute, a new one where nobody asked for it
 // before.
-func (x *index) attr(a attribute) int {
-	i := slices.IndexFunc(x.attrs, func(g guardAttr) bool { return g.attr == a })
+func (gs *guards) attr(a attribute) int {
+	i := slices.IndexFunc(gs.attrs, func(g guardAttr) bool { return g.attr == a })
 	if i < 0 {
-		i = len(x.attrs)
-		x.attrs = append(x.attrs, guardAttr{attr: a, texts: map[string]uint32{}, others: map[string]uint32{}})
+		i = len(gs.attrs)
+		gs.attrs = append(gs.attrs, guardAttr{attr: a, texts: map[string]uint32{}, others: map[string]uint32{}})
 	}
 	return i
+}
+
+// ofDevice gives the numbers of a device's own values, at their places.
+func (gs *guards) ofDevice(d *deviceFacts) []uint32 {
+	out := make([]uint32, len(gs.attrs))
+	for i := range gs.attrs {
+		switch g := &gs.attrs[i]; g.attr.owner {
+		case "device":
+			out[i] = g.of(plainOf(d.device[g.attr.name]))
+		case "site":
+			out[i] = g.of(plainOf(d.site[g.attr.name]))
+		}
+	}
+	return out
 }
 
 // number gives the number of a value that a guard asks for.
@@ -156,10 +174,16 @@ func (g *guardAttr) number(key string) uint32 {
 	return into[key]
 }
 
-// of gives the number of the value that the event has, 0 for one that nobody
-// asks for.
-func (g *guardAttr) of(s *Scope) uint32 {
-	v := g.attr.get(s)
+// in gives the number of the value that the event has.
+func (g *guardAttr) in(s *Scope, i int) uint32 {
+	if s.memory != nil && (g.attr.owner == "device" || g.attr.owner == "site") {
+		return s.deviceFacts().values[i]
+	}
+	return g.of(g.attr.get(s))
+}
+
+// of gives the number of a value, 0 for one that nobody asks for.
+func (g *guardAttr) of(v plain) uint32 {
 	switch {
 	case v.kind == isText:
 		return g.texts[v.text]
@@ -204,7 +228,7 @@ func (a *asked) begin(attrs int) {
 
 // find appends the candidates for an event, in order and each once.
 func (x *index) find(s *Scope, a *asked, out []wanted) []wanted {
-	a.begin(len(x.attrs))
+	a.begin(len(x.guards.attrs))
 	typ := s.Event.Type
 	sources := 0
 	if b := x.exact[typ]; b != nil {
@@ -251,7 +275,7 @@ groups:
 		var key groupKey
 		for k, i := range g.attrs {
 			if a.seen[i] != a.turn {
-				a.seen[i], a.value[i] = a.turn, x.attrs[i].of(s)
+				a.seen[i], a.value[i] = a.turn, x.guards.attrs[i].in(s, i)
 			}
 			if a.value[i] == 0 {
 				continue groups

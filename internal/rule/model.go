@@ -33,6 +33,8 @@ type Set struct {
 
 	global    globalDedup
 	catalogue Catalogue
+	types     map[string]*typeFacts // of the catalogue
+	guards    *guards
 	index     *index // of all rules
 	live      *index // the same, where what only ends something is narrowed
 	byName    map[string]*Rule

@@ -29,6 +29,7 @@ type pattern struct {
 	pos    map[string]Pos // of the keys of the plan, for what is said about them later
 	names  []string       // as names of the parts, for Binds
 
+	keys      struct{ form, dampen, group, situation keyList }
 	beginning uint32 // the roles that are a finding's own events, see begins
 }
 
@@ -101,7 +102,9 @@ func (r *Rule) whenOf(x *role) *Expr {
 }
 
 // prepare works out what the roles need to be asked quickly.
-func (p *pattern) prepare(r *Rule) {
+func (p *pattern) prepare(r *Rule, shared sharedKeys) {
+	p.keys.form, p.keys.dampen = shared.list(p.key), shared.list(p.dampen)
+	p.keys.group, p.keys.situation = shared.list(p.group), shared.list(p.situation)
 	for i := range p.roles {
 		x := &p.roles[i]
 		own := x.own
@@ -185,7 +188,8 @@ func (p *pattern) begins(roles uint32) bool { return roles&p.beginning != 0 }
 // rule's situation, then one for each member of a group that it clears. There
 // is none where it is no part of it. The error says which key or number cannot
 // be read. An absent field is a value of its own in a key; in a number it is an
-// error that Absent knows.
+// error that Absent knows. What is given is good until the next event is asked
+// about: correlate.OwnInputs copies it.
 func (d Deciding) Inputs(m Match) ([]correlate.Input, error) {
 	r, roles := m.Rule, m.roles
 	p := r.pattern
@@ -193,7 +197,8 @@ func (d Deciding) Inputs(m Match) ([]correlate.Input, error) {
 		return nil, nil
 	}
 	k := d.scope.keyRoom()
-	in := k.room(len(p.roles))
+	from := len(d.scope.memory.inputs)
+	in := d.scope.memory.inputs
 	var full correlate.Input
 	made := false
 	for i := range p.roles {
@@ -205,7 +210,7 @@ func (d Deciding) Inputs(m Match) ([]correlate.Input, error) {
 		switch {
 		case x.part == correlate.PartResolve:
 			resolve := correlate.Input{Part: x.part}
-			if resolve.SituationKey, err = k.key(p.situation, d.scope); err == nil {
+			if resolve.SituationKey, err = k.list(&p.keys.situation, d.scope); err == nil {
 				in = append(in, resolve)
 			}
 		case x.part == correlate.PartClear:
@@ -222,8 +227,8 @@ func (d Deciding) Inputs(m Match) ([]correlate.Input, error) {
 			return nil, err
 		}
 	}
-	k.used(in)
-	return in, nil
+	d.scope.memory.inputs = in
+	return in[from:len(in):len(in)], nil
 }
 
 // input is the event as a part, whichever.
@@ -232,19 +237,19 @@ func (d Deciding) input(r *Rule) (in correlate.Input, err error) {
 	if p.member {
 		in.Key, err = d.memberKey(s.Event.Type)
 	} else {
-		in.Key, err = k.key(p.key, s)
+		in.Key, err = k.list(&p.keys.form, s)
 	}
 	if err != nil {
 		return in, err
 	}
-	for _, f := range []struct {
-		parts []keyPart
-		to    *string
-	}{{p.dampen, &in.DampenKey}, {p.group, &in.GroupKey}, {p.situation, &in.SituationKey}} {
-		if f.parts == nil {
+	for _, f := range [...]struct {
+		list *keyList
+		to   *string
+	}{{&p.keys.dampen, &in.DampenKey}, {&p.keys.group, &in.GroupKey}, {&p.keys.situation, &in.SituationKey}} {
+		if f.list.parts == nil {
 			continue
 		}
-		if *f.to, err = k.key(f.parts, s); err != nil {
+		if *f.to, err = k.list(f.list, s); err != nil {
 			return in, err
 		}
 	}
@@ -289,16 +294,15 @@ func number64(e *Expr, s *Scope) (float64, error) {
 // clears gives the members of a group that the event clears.
 func (d Deciding) clears(in []correlate.Input, r *Rule, x *role) ([]correlate.Input, error) {
 	p, s := r.pattern, d.scope
-	group, err := s.keyRoom().key(p.group, s)
+	group, err := s.keyRoom().list(&p.keys.group, s)
 	if err != nil {
 		return in, err
 	}
 	if !p.member {
-		key, err := s.keyRoom().key(p.key, s)
+		key, err := s.keyRoom().list(&p.keys.form, s)
 		return append(in, correlate.Input{Part: x.part, Key: key, GroupKey: group}), err
 	}
-	t, _ := d.set.eventType(s.Event.Type)
-	for _, typ := range t.Clears {
+	for _, typ := range d.set.Clears(s.Event.Type) {
 		if !fits(p.partOn, typ) {
 			continue
 		}
@@ -394,6 +398,8 @@ func (s *Set) Binds(r *Rule, part int, ev *event.Event, bound []*event.Event, in
 
 // Effect is what an event of a type says about the topology, "" for nothing.
 func (s *Set) Effect(typ string) correlate.Effect {
-	t, _ := s.eventType(typ)
-	return correlate.Effect(t.Topology)
+	if t := s.types[typ]; t != nil {
+		return t.effect
+	}
+	return ""
 }

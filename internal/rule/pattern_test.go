@@ -119,26 +119,6 @@ func TestInputs(t *testing.T) {
 	}
 }
 
-// What is handed out stays as it is while others are asked for.
-func TestInputsAreKept(t *testing.T) {
-	set, inv, _ := one(t, "on: interface_down\ncount: {at_least: 5, by: [device], within: 30s}")
-	var ask rule.Deciding
-	var kept [][]correlate.Input
-	for i := range 50 {
-		ask = set.Decide(newEvent("interface_down", fmt.Sprintf("sw%d", i), "", ""), inv, ask)
-		in, err := ask.Inputs(ask.Match(nil)[0])
-		if err != nil || len(in) != 1 {
-			t.Fatal(in, err)
-		}
-		kept = append(kept, in)
-	}
-	for i, in := range kept {
-		if in[0].Key != fmt.Sprintf("sw%d", i) || cap(in) != 1 && len(in) != 1 {
-			t.Errorf("%d became %v", i, in)
-		}
-	}
-}
-
 // No two keys are the same text unless all their values are.
 func TestKeysDiffer(t *testing.T) {
 	set, inv, _ := one(t, "on: interface_down\ncount: {at_least: 5, by: [device, event.data.reason], within: 30s}")

@@ -45,8 +45,10 @@ type Scope struct {
 	events []any        // views of Events
 	named  []*eventView // of Named
 	// bind is set while a part is asked with the parts before it.
-	bind *binding
-	keys *keyRoom
+	bind   *binding
+	memory *memory // nil: of a scope that somebody made for himself
+	facts  *deviceFacts
+	keys   *keyRoom
 	// inv is set where the device and site are still to be looked up, and
 	// ports where the interface is: most events match no rule that asks.
 	inv, ports *inventory.Inventory
@@ -79,9 +81,22 @@ func (s *Scope) lookUp() {
 	}
 	inv := s.inv
 	s.inv = nil
+	if s.memory != nil {
+		d := s.deviceFacts()
+		s.Device, s.Site = d.device, d.site
+		return
+	}
 	s.Device, _ = inv.Device(s.Event.Device)
 	site, _ := s.Device["site"].(string)
 	s.Site, _ = inv.Site(site)
+}
+
+// deviceFacts is what the memory has of the event's device.
+func (s *Scope) deviceFacts() *deviceFacts {
+	if s.facts == nil {
+		s.facts = s.memory.device(s.Event.Device)
+	}
+	return s.facts
 }
 
 // lookUpPort asks the inventory for the interface, once.
@@ -97,43 +112,38 @@ func (s *Scope) lookUpPort() {
 // Deciding holds one event while the engine asks a set several things about it.
 // It serves one goroutine.
 type Deciding struct {
-	set     *Set
-	scope   *Scope
-	asked   *asked
-	matches []Match
+	set   *Set
+	scope *Scope
 }
 
 // Decide begins to ask about ev. again is what an earlier Decide gave, whose
-// memory is used again; its answers must not be asked for any more. The zero
-// Deciding will do.
+// memory is used again; its answers must not be asked for any more, nor used.
+// The zero Deciding will do.
 func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory, again Deciding) Deciding {
 	if inv == nil {
 		inv = noInventory
 	}
 	scope := again.scope
 	if scope == nil {
-		scope = &Scope{view: new(eventView), Events: make([]*event.Event, 1)}
+		scope = &Scope{view: new(eventView), Events: make([]*event.Event, 1), memory: newMemory()}
 	}
-	view, events := scope.view, scope.Events[:1]
+	view, events, m := scope.view, scope.Events[:1], scope.memory
 	view.reset(ev)
 	view.single = true
 	events[0] = ev
-	if scope.keys == nil {
-		scope.keys = newKeyRoom()
-	}
-	scope.keys.about(ev)
-	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, ports: inv, keys: scope.keys}
-	if again.asked == nil {
-		again.asked = new(asked)
-	}
-	return Deciding{s, scope, again.asked, again.matches}
+	m.about(s, inv)
+	m.keys.about(ev)
+	m.inputs = m.inputs[:0]
+	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, ports: inv, memory: m, keys: &m.keys}
+	return Deciding{s, scope}
 }
 
 // Match is Set.Match. nil waits says that anything may be waited for. The slice
 // is good until the next call.
-func (d *Deciding) Match(waits Waits) []Match {
-	d.matches = d.set.match(d.matches[:0], d.scope, d.asked, waits)
-	return d.matches
+func (d Deciding) Match(waits Waits) []Match {
+	m := d.scope.memory
+	m.matches = d.set.match(m.matches[:0], d.scope, &m.asked, waits)
+	return m.matches
 }
 
 // GlobalKey is Set.GlobalKey.
