@@ -74,7 +74,7 @@ func LookSituation(s Situations, rule string, in *Input, now int64) []string {
 
 // peek finds the slot of a key without changing anything; nil for none.
 func peek[S any](t *table[S], key string, now int64) *slot[S] {
-	n := t.index[key]
+	n, _ := t.lookUp(hashKey(key), key)
 	if n == 0 {
 		return nil
 	}

@@ -87,7 +87,7 @@ func (m *situations) Found(env *Env, f *Finding) Story {
 // room makes room for one more situation of a rule, by its plan. One that is
 // forgotten is told as resolved: nothing can do that later.
 func (m *situations) room(env *Env, rs *ruleSituations) bool {
-	for len(rs.index) >= env.Plan.maxKeys() {
+	for rs.places.n >= env.Plan.maxKeys() {
 		if env.Plan.Refuse {
 			rs.refused++
 			return false
@@ -302,7 +302,7 @@ func (m *situations) Use(signature func(rule string) (string, bool), reset func(
 			m.forget(situationPlace{rs, n})
 		}
 		delete(m.rules, rule)
-		if n := len(rs.index); n > 0 {
+		if n := rs.places.n; n > 0 {
 			reset(rule, n)
 		}
 	}

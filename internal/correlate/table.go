@@ -8,7 +8,7 @@ import "strings"
 // is over (until) leave when they are met, or a few at a time: so many that end
 // at once stop nothing.
 type table[S any] struct {
-	index  map[string]uint32
+	places places
 	blocks [][]slot[S] // numbered from 1; a block never moves, so growing copies nothing
 	next   uint32      // number that was never used
 	free   uint32      // chain of free slots by their next
@@ -34,14 +34,18 @@ type Ends struct{ Group, Situation string }
 
 const tableBlock = 256
 
-func newTable[S any]() table[S] { return table[S]{index: map[string]uint32{}, next: 1} }
+func newTable[S any]() table[S] { return table[S]{next: 1} }
 
 // at gives a slot by its number.
 func (t *table[S]) at(n uint32) *slot[S] { return &t.blocks[(n-1)/tableBlock][(n-1)%tableBlock] }
 
 // find gives the slot of key, 0 where there is none or its time is over.
 func (t *table[S]) find(env *Env, key string) (uint32, *slot[S]) {
-	n := t.index[key]
+	return t.findHash(env, hashKey(key), key)
+}
+
+func (t *table[S]) findHash(env *Env, hash uint64, key string) (uint32, *slot[S]) {
+	n, _ := t.lookUp(hash, key)
 	if n == 0 {
 		return 0, nil
 	}
@@ -62,8 +66,9 @@ func (t *table[S]) use(env *Env, in *Input) (n uint32, s *slot[S], ok bool) {
 
 // useKey is use for a key other than the input's.
 func (t *table[S]) useKey(env *Env, key string, in *Input) (n uint32, s *slot[S], ok bool) {
-	if n, s = t.find(env, key); n == 0 {
-		if n, ok = t.add(env, key); !ok {
+	hash := hashKey(key)
+	if n, s = t.findHash(env, hash, key); n == 0 {
+		if n, ok = t.add(env, hash, key); !ok {
 			return 0, nil, false
 		}
 		s = t.at(n)
@@ -79,11 +84,11 @@ func (t *table[S]) useKey(env *Env, key string, in *Input) (n uint32, s *slot[S]
 	return n, s, true
 }
 
-func (t *table[S]) add(env *Env, key string) (n uint32, ok bool) {
+func (t *table[S]) add(env *Env, hash uint64, key string) (n uint32, ok bool) {
 	t.expire(env, 2)
-	if limit := env.Plan.maxKeys(); len(t.index) >= limit {
+	if limit := env.Plan.maxKeys(); t.places.n >= limit {
 		t.expire(env, 1)
-		for len(t.index) >= limit {
+		for t.places.n >= limit {
 			if env.Plan.Refuse {
 				t.refused++
 				return 0, false
@@ -104,7 +109,7 @@ func (t *table[S]) add(env *Env, key string) (n uint32, ok bool) {
 	s := t.at(n)
 	s.key = strings.Clone(key)
 	t.link(n, s)
-	t.index[s.key] = n
+	t.place(hash, n)
 	return n, true
 }
 
@@ -136,7 +141,7 @@ func (t *table[S]) drop(env *Env, n uint32) {
 	s := t.at(n)
 	env.Timers.drop(&s.timer)
 	t.unlink(s)
-	delete(t.index, s.key)
+	t.unplace(s.key)
 	*s = slot[S]{next: t.free}
 	t.free = n
 }
@@ -156,7 +161,7 @@ func (t *table[S]) Expire(env *Env) { t.expire(env, 64) }
 
 // Keys counts.
 func (t *table[S]) Keys() Keys {
-	return Keys{Held: len(t.index), Evicted: t.evicted, Refused: t.refused}
+	return Keys{Held: t.places.n, Evicted: t.evicted, Refused: t.refused}
 }
 
 // arm sets the timer of a key: the machine's Fire is called with the slot's
@@ -170,7 +175,7 @@ func (s *slot[S]) disarm(env *Env) { env.Timers.stop(s.timer) }
 func (t *table[S]) save(w *StateWriter, state func(*StateWriter, *S)) {
 	w.Uint(t.evicted)
 	w.Uint(t.refused)
-	w.Uint(uint64(len(t.index)))
+	w.Uint(uint64(t.places.n))
 	for n := t.oldest; n != 0; {
 		s := t.at(n)
 		w.String(s.key)
@@ -204,6 +209,6 @@ func (t *table[S]) load(r *StateReader, state func(*StateReader, *S)) {
 		}
 		state(r, &s.state)
 		t.link(at, s)
-		t.index[s.key] = at
+		t.place(hashKey(s.key), at)
 	}
 }

@@ -95,6 +95,10 @@ func appendStringAlways(dst []byte, num protowire.Number, v string) []byte {
 	if !utf8.ValidString(v) {
 		v = strings.ToValidUTF8(v, "\uFFFD")
 	}
+	if num < 16 && len(v) < 128 { // mostly: one byte each
+		dst = append(dst, byte(num)<<3|byte(protowire.BytesType), byte(len(v)))
+		return append(dst, v...)
+	}
 	dst = protowire.AppendTag(dst, num, protowire.BytesType)
 	return protowire.AppendString(dst, v)
 }

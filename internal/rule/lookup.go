@@ -22,7 +22,10 @@ type guards struct{ attrs []guardAttr }
 // for, numbered from 1. A value that nobody asks for is 0: the guards that ask
 // for the attribute are then passed over at once, however many there are.
 type guardAttr struct {
-	attr   attribute
+	attr attribute
+	// ofDevice says that the name of the device says all of it.
+	ofDevice bool
+
 	texts  map[string]uint32
 	others map[string]uint32 // numbers and bools, as appendKey writes them
 }
@@ -143,19 +146,26 @@ func (gs *guards) attr(a attribute) int {
 	i := slices.IndexFunc(gs.attrs, func(g guardAttr) bool { return g.attr == a })
 	if i < 0 {
 		i = len(gs.attrs)
-		gs.attrs = append(gs.attrs, guardAttr{attr: a, texts: map[string]uint32{}, others: map[string]uint32{}})
+		gs.attrs = append(gs.attrs, guardAttr{attr: a, ofDevice: ofDevice(a), texts: map[string]uint32{}, others: map[string]uint32{}})
 	}
 	return i
 }
 
+func ofDevice(a attribute) bool {
+	return a.owner == "device" || a.owner == "site" || a == attribute{"event", "device"}
+}
+
 // ofDevice gives the numbers of a device's own values, at their places.
-func (gs *guards) ofDevice(d *deviceFacts) []uint32 {
+func (gs *guards) ofDevice(name string, d *deviceFacts) []uint32 {
 	out := make([]uint32, len(gs.attrs))
 	for i := range gs.attrs {
-		switch g := &gs.attrs[i]; g.attr.owner {
-		case "device":
+		switch g := &gs.attrs[i]; {
+		case !g.ofDevice:
+		case g.attr.owner == "event":
+			out[i] = g.of(plain{kind: isText, text: name})
+		case g.attr.owner == "device":
 			out[i] = g.of(plainOf(d.device[g.attr.name]))
-		case "site":
+		default:
 			out[i] = g.of(plainOf(d.site[g.attr.name]))
 		}
 	}
@@ -176,7 +186,7 @@ func (g *guardAttr) number(key string) uint32 {
 
 // in gives the number of the value that the event has.
 func (g *guardAttr) in(s *Scope, i int) uint32 {
-	if s.memory != nil && (g.attr.owner == "device" || g.attr.owner == "site") {
+	if s.memory != nil && g.ofDevice {
 		return s.deviceFacts().values[i]
 	}
 	return g.of(g.attr.get(s))

@@ -57,7 +57,7 @@ func (m *memory) device(name string) *deviceFacts {
 	site, _ := d.device["site"].(string)
 	d.site, _ = m.inv.Site(site)
 	if m.set.guards != nil {
-		d.values = m.set.guards.ofDevice(d)
+		d.values = m.set.guards.ofDevice(name, d)
 	}
 	if !known {
 		if m.others++; m.others > maxOtherDevices {
