@@ -14,7 +14,6 @@ import (
 	"signalbox/internal/config"
 	"signalbox/internal/decide"
 	"signalbox/internal/eventlog"
-	"signalbox/internal/normalize"
 	"signalbox/internal/plugins"
 	"signalbox/internal/record"
 	"signalbox/internal/rule"
@@ -94,17 +93,9 @@ func (t *Trial) Bundle(data []byte) (*decide.Rules, error) { return decide.Load(
 
 // Sources says how the configured sources read their messages.
 func (t *Trial) Sources() map[string]backtest.Source {
-	forms := map[string]normalize.Form{"syslog": normalize.Syslog, "snmp": normalize.SNMP, "webhook": normalize.Payload, "rabbitmq": normalize.Payload}
 	out := map[string]backtest.Source{}
 	for name, s := range t.Config.Sources {
-		var head struct {
-			Kind    string `yaml:"kind"`
-			Mapping string `yaml:"mapping"`
-		}
-		if s.Node == nil || s.Node.Decode(&head) != nil {
-			continue
-		}
-		if form, ok := forms[head.Kind]; ok {
+		if head, form, ok := headOf(s); ok {
 			out[name] = backtest.Source{Form: form, Mapping: head.Mapping}
 		}
 	}

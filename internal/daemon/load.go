@@ -46,7 +46,8 @@ func Load(cfg *config.Config, actions []rule.ActionSpec) (*Loaded, error) {
 	out.Bundle.Global = rule.Global{Off: cfg.Dedup.Off, By: cfg.Dedup.By, Within: time.Duration(cfg.Dedup.Within)}
 	out.Bundle.Redelivery = time.Duration(cfg.Dedup.Redelivery)
 	secrets := slices.Sorted(maps.Keys(cfg.Secrets))
-	set, inv, diags := rule.Load(out.Bundle, rule.Options{Catalogue: out.Catalogue, Actions: actions, Secrets: secrets})
+	set, inv, diags := rule.Load(out.Bundle, rule.Options{Catalogue: out.Catalogue, Actions: actions, Secrets: secrets,
+		Produced: produced(cfg, out.Normalizer)})
 	out.Set, out.Inventory = set, inv
 	for _, d := range diags {
 		text := strings.TrimRight(d.Format(l.sources[d.Pos.File]), "\n")

@@ -52,7 +52,8 @@ type Happening struct {
 	// made it.
 	Number int
 	run    *record.RunStart
-	about  *event.Event // what set the run off
+	by     *record.Decision // what decided it
+	about  *event.Event     // what set the run off
 	walked map[int]*walk
 	taken  bool // some expectation has it
 	near   bool // it was told as the nearest to an expectation that nothing fits
@@ -385,7 +386,7 @@ func (t *trial) decision(d *record.Decision, at time.Duration, number int) {
 
 func (t *trial) started(d *record.Decision, rs *record.RunStart, at time.Duration, number int) {
 	h := Happening{At: at, Kind: "run", Rule: rs.Rule, Device: rs.Device, Key: rs.Key, Branch: rs.Branch,
-		Events: max(int(rs.Total), len(rs.Events), 1), Number: number, run: rs, about: d.Event}
+		Events: max(int(rs.Total), len(rs.Events), 1), Number: number, run: rs, by: d, about: d.Event}
 	if h.Branch == "" {
 		h.Branch = "do"
 	}

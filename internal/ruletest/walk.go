@@ -65,7 +65,7 @@ func (e *Env) walk(h *Happening, outputs ...Outputs) *walk {
 // scope is what the expressions of a run see.
 func (e *Env) scope(h *Happening) rule.Scope {
 	s := rule.NewScope(h.about, e.Inventory)
-	run.Found(s, nil, h.run)
+	run.Found(s, h.by, h.run)
 	return *s
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"signalbox/internal/cli"
 	"signalbox/internal/daemon"
 	"signalbox/internal/metrics"
 )
@@ -92,6 +93,28 @@ func TestExamples(t *testing.T) {
 		})
 	}
 }
+
+// TestExamplesPassTheirTests runs what examples have for `signalbox test`.
+func TestExamplesPassTheirTests(t *testing.T) {
+	found, err := filepath.Glob(filepath.Join(root, "examples/*/tests"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("examples with tests: %v, %v", found, err)
+	}
+	for _, path := range found {
+		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
+			t.Setenv("TICKETS_TOKEN", "0123456789abcdef")
+			var out, errs strings.Builder
+			if code := cli.Main([]string{"test", path, "--coverage"}, strings.NewReader(""), &out, &errs); code != 0 {
+				t.Fatalf("exit code %d\n%s%s", code, &out, &errs)
+			}
+			if m := covered.FindStringSubmatch(out.String()); m == nil || m[1] != m[2] || m[3] != m[4] {
+				t.Errorf("not every rule and branch is reached:\n%s", &out)
+			}
+		})
+	}
+}
+
+var covered = regexp.MustCompile(`coverage: (\d+) of (\d+) rules, (\d+) of (\d+) branches`)
 
 var (
 	link    = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)]*))?\)`)
