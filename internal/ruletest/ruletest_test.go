@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"signalbox/internal/action/emit"
 	"signalbox/internal/normalize"
 	"signalbox/internal/rule"
 	"signalbox/internal/schema"
@@ -21,6 +22,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 var actions = []rule.ActionSpec{
+	emit.New(nil).Spec(),
 	{Name: "log", Args: []rule.Arg{{Name: "message", Type: "string", Required: true}, {Name: "level", Type: "string"}}},
 	{Name: "http", Args: []rule.Arg{{Name: "url", Type: "string", Required: true}, {Name: "body", Type: "any"},
 		{Name: "timeout", Type: "duration"}, {Name: "auth", Type: "map"}},

@@ -69,6 +69,10 @@ type trial struct {
 	out    []Happening
 	open   []openSituation
 	fails  []Failure
+
+	emitting []emitting // by runs, and not fed to the engine yet
+	emitted  int
+	feeding  bool
 }
 
 // fed is one event that went in.
@@ -77,6 +81,7 @@ type fed struct {
 	ev  *event.Event
 	pos rule.Pos
 	why string // rejected: the reason
+	by  string // the rule whose run emitted it
 }
 
 type openSituation struct{ id, rule, key string }
@@ -120,15 +125,36 @@ func (t *trial) decideAll() error {
 	var last time.Duration
 	for _, s := range t.schedule() {
 		last = s.at
+		if err := t.advance(s.at); err != nil {
+			return err
+		}
 		if err := t.one(s); err != nil {
 			return err
 		}
 	}
-	end := last + t.settle()
-	if u := t.test.Until; u != nil {
-		end = max(*u, last)
+	return t.finish(last)
+}
+
+// finish lets time go on to the end of the test; what runs emit meanwhile has
+// its time, too.
+func (t *trial) finish(last time.Duration) error {
+	for {
+		before := len(t.events)
+		end := last + t.settle()
+		if u := t.test.Until; u != nil {
+			end = max(*u, last)
+		}
+		if err := t.advance(end); err != nil {
+			return err
+		}
+		if err := t.feed(end, record.Record{Kind: record.KindTick}); err != nil {
+			return err
+		}
+		if len(t.events) == before || t.test.Until != nil {
+			return nil
+		}
+		last = t.events[len(t.events)-1].at
 	}
-	return t.feed(end, record.Record{Kind: record.KindTick})
 }
 
 func (t *trial) schedule() []step {
@@ -200,18 +226,22 @@ func (t *trial) one(s step) error {
 	}
 	for _, res := range t.make(s, now) {
 		ev := res.Event
-		ev.ID = eventID(len(t.events) + 1)
-		f := fed{at: s.at, ev: &ev, pos: s.src.Pos, why: res.Reject}
-		t.events = append(t.events, f)
-		rec := record.Record{Kind: record.KindEvent, Event: &ev}
-		if res.Reject != "" {
-			rec = record.Record{Kind: record.KindRejected, Rejected: &record.Rejected{Event: ev, Reason: res.Reject}}
-		}
-		if err := t.feed(s.at, rec); err != nil {
+		if err := t.put(fed{at: s.at, ev: &ev, pos: s.src.Pos, why: res.Reject}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// put gives the engine an event.
+func (t *trial) put(f fed) error {
+	f.ev.ID = eventID(len(t.events) + 1)
+	t.events = append(t.events, f)
+	rec := record.Record{Kind: record.KindEvent, Event: f.ev}
+	if f.why != "" {
+		rec = record.Record{Kind: record.KindRejected, Rejected: &record.Rejected{Event: *f.ev, Reason: f.why}}
+	}
+	return t.feed(f.at, rec)
 }
 
 // make turns a step into events, as a source would.
@@ -330,7 +360,12 @@ func (t *trial) feed(at time.Duration, r record.Record) error {
 	case number > 0 && !decided:
 		t.add(Happening{At: at, Kind: "event", Verdict: "unmatched", Number: number})
 	}
-	return nil
+	if t.feeding {
+		return nil // who feeds goes on
+	}
+	t.feeding = true
+	defer func() { t.feeding = false }()
+	return t.feedBack(at)
 }
 
 // add completes what is known of a happening and keeps it.
@@ -406,6 +441,7 @@ func (t *trial) started(d *record.Decision, rs *record.RunStart, at time.Duratio
 	}
 	t.env.Coverage.run(rs.Rule, rs.Branch)
 	t.add(h)
+	t.emits(&h)
 }
 
 func (t *trial) situation(c *record.SituationChange, at time.Duration, number int) {

@@ -128,6 +128,9 @@ func (t *trial) lineOf(h *Happening, under map[string]bool) (line, bool) {
 	case "event":
 		ev := t.events[h.Number-1].ev
 		text := fmt.Sprintf("event %d: %s", h.Number, strings.Join(nonEmpty(ev.Type, ev.Device, ev.Interface), " "))
+		if by := t.events[h.Number-1].by; by != "" {
+			text += ", emitted by " + by
+		}
 		text += ": " + h.Verdict
 		if h.Detail != "" {
 			text += ", " + h.Detail
