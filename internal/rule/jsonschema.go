@@ -75,9 +75,9 @@ func generateSchema() ([]byte, error) {
 		{"additionalProperties", false},
 		{"properties", object{
 			{"rules", listOf(refTo("rule", "One rule."), "The rules of this file, tried in this order.")},
-			{"tests", listOf(object{{"type", "object"}}, "Tests of the rules of this file.")},
+			{"tests", listOf(refTo("test", "One test."), "Tests of the rules of this file.")},
 		}},
-		{"$defs", object{
+		{"$defs", append(testDefs(), object{
 			{"rule", ruleSchema()},
 			{"step", stepSchema()},
 			{"steps", object{{"type", "array"}, {"minItems", 1}, {"maxItems", maxSteps}, {"items", refTo("step", "One step.")}}},
@@ -92,7 +92,7 @@ func generateSchema() ([]byte, error) {
 				{"oneOf", []object{refTo("eventType", "One type."), listOf(refTo("eventType", "One type."), "Any of these types.")}},
 			}},
 			{"eventType", object{{"type", "string"}, {"minLength", 1}, {"examples", []string{"interface_down", "bgp_*", "*"}}}},
-		}},
+		}...)},
 	}
 	raw, err := json.Marshal(schema)
 	if err != nil {
@@ -134,7 +134,7 @@ func plainRule() object {
 			{"description", "active; shadow decides and records and does nothing; off. Default: active."},
 			{"enum", []any{"active", "shadow", "off", false}},
 		}},
-		{"tests", listOf(object{{"type", "object"}}, "Tests of this rule.")},
+		{"tests", listOf(refTo("test", "One test."), "Tests of this rule.")},
 	}
 }
 
