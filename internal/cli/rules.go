@@ -11,6 +11,7 @@ import (
 
 	"signalbox/internal/api"
 	"signalbox/internal/explain"
+	"signalbox/internal/rule"
 )
 
 func (a *app) rulesCmd() *cobra.Command {
@@ -31,8 +32,27 @@ func (a *app) rulesCmd() *cobra.Command {
 		RunE: list,
 	}
 	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List the rules in force, in the order of the files", Args: cobra.NoArgs, RunE: list},
-		a.compareCmd())
+		a.compareCmd(), a.schemaCmd())
 	return cmd
+}
+
+func (a *app) schemaCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of rule files and their tests, for editors",
+		Long: `Prints the JSON Schema (2020-12) of rule files. An editor with a YAML language server
+then completes keys, says what each is for, and marks what is wrong, if the first line
+of a file names it:
+
+  # yaml-language-server: $schema=rules.schema.json
+  # yaml-language-server: $schema=rules.schema.json#/$defs/testFile   (of *.test.yaml)`,
+		Example: `  signalbox rules schema > rules.schema.json`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(rule.SchemaJSON)
+			return err
+		},
+	}
 }
 
 func (a *app) printRule(line []byte) error {
