@@ -96,8 +96,10 @@ func (a *app) printSituation(line []byte) error {
 		return err
 	}
 	who := ""
-	if s.By != "" {
-		who = " by " + s.By
+	if s.By != "" || s.Note != "" {
+		if s.By != "" {
+			who = " by " + s.By
+		}
 		if s.Note != "" {
 			who += ": " + s.Note
 		}
@@ -161,6 +163,8 @@ func (a *app) printWhole(s *situationWhole) {
 		what := string(c.Event)
 		if c.By != "" {
 			what = strings.TrimSpace("by " + c.By + "  " + c.Note)
+		} else if c.Note != "" {
+			what = c.Note
 		}
 		if c.Run != "" {
 			what += " → " + c.Run

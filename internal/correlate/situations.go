@@ -292,18 +292,22 @@ func (m *situations) forget(at situationPlace) {
 }
 
 // Use resets the situations of rules that mean another thing by them now.
-func (m *situations) Use(signature func(rule string) (string, bool), reset func(rule string, n int)) {
+func (m *situations) Use(signature func(rule string) (string, bool), reset func(rule string, ended []record.SituationChange)) {
 	for _, rule := range slices.Sorted(maps.Keys(m.rules)) {
 		rs := m.rules[rule]
 		if sig, ok := signature(rule); ok && sig == rs.signature {
 			continue
 		}
+		var ended []record.SituationChange
 		for n := rs.oldest; n != 0; n = rs.at(n).next {
+			c := changed(rule, rs.at(n), "resolved", "")
+			c.State, c.Note = stateResolved, "reset: the rule is another one now, or means another thing by its situations"
+			ended = append(ended, c)
 			m.forget(situationPlace{rs, n})
 		}
 		delete(m.rules, rule)
-		if n := rs.places.n; n > 0 {
-			reset(rule, n)
+		if len(ended) > 0 {
+			reset(rule, ended)
 		}
 	}
 }

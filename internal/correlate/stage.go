@@ -78,8 +78,9 @@ type Situations interface {
 	KeysOf(rule string) Keys
 	// Use resets the situations of rules that are not there any more, or mean
 	// another thing by them: signature gives what a rule's is now. It calls
-	// reset for each such rule, in order of their names, with the number.
-	Use(signature func(rule string) (string, bool), reset func(rule string, n int))
+	// reset for each such rule, in order of their names, with what became of
+	// its situations, the one that was quiet longest first.
+	Use(signature func(rule string) (string, bool), reset func(rule string, ended []record.SituationChange))
 	Stage
 }
 

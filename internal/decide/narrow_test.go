@@ -79,6 +79,7 @@ type stepper struct {
 	at   time.Duration
 	n    int // of events
 	told []string
+	due  []time.Time // of all decisions
 }
 
 func (s *stepper) step(r record.Record) {
@@ -91,6 +92,7 @@ func (s *stepper) step(r record.Record) {
 	}
 	for _, st := range out {
 		for _, r := range st.Records {
+			s.due = append(s.due, r.Decision.Due)
 			for _, n := range r.Decision.Notes {
 				s.told = append(s.told, fmt.Sprintf("%d:%s %s", s.n, n.Rule, n.Outcome))
 			}

@@ -9,6 +9,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -242,18 +243,7 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 		if !switched {
 			continue
 		}
-		// What time did before this record was decided by the rules before it:
-		// then this record is the last of their stretch.
-		if fired || i > 0 {
-			cur.Through = at
-			if !fired {
-				cur.Through = record.Position{Seq: b.Seq, Index: uint32(i - 1)}
-			}
-			out = append(out, cur)
-			cur = Stretch{From: cur.Through}
-		}
-		cur.RulesVersion = e.RulesVersion()
-		cur.Resets = e.resets
+		out = e.switchRules(out, &cur, at, fired)
 	}
 	e.through = b.At(max(len(b.Records)-1, 0))
 	e.room = min(len(cur.Records), 512)
@@ -263,6 +253,33 @@ func (e *Engine) Step(b *record.Batch) ([]Stretch, error) {
 	}
 	cur.Through = e.through
 	return append(out, cur), nil
+}
+
+// switchRules begins the stretch that the rules decide which came into force
+// with the record at a position. fired says that time decided something before
+// it.
+func (e *Engine) switchRules(out []Stretch, cur *Stretch, at record.Position, fired bool) []Stretch {
+	e.live.size = 0
+	// What time did before this record was decided by the rules before it:
+	// then this record is the last of their stretch.
+	if fired || at.Index > 0 {
+		cur.Through = at
+		if fired {
+			e.live.tellEnded(maxStretch)
+			e.live.collect(cur)
+		} else {
+			cur.Through = record.Position{Seq: at.Seq, Index: at.Index - 1}
+		}
+		out = append(out, *cur)
+		*cur = Stretch{From: cur.Through}
+	}
+	cur.RulesVersion = e.RulesVersion()
+	if !fired {
+		e.live.tellEnded(math.MaxInt)
+		out = e.collect(e.live, out, cur, at)
+	}
+	cur.Resets = e.resets
+	return out
 }
 
 // maxStretch is how many bytes of decisions make a stretch long enough.

@@ -24,10 +24,11 @@ type lane struct {
 	global *window
 	own    map[string]*window // by rule and signature
 
-	pipes      []*pipe          // an owner of timers each, by index; nil where one is gone
-	names      map[string]*pipe // the same by rule
-	places     []*pipe          // the same by the rule's place in the set
-	wide       []int            // see Waits.Wide
+	pipes      []*pipe                  // an owner of timers each, by index; nil where one is gone
+	names      map[string]*pipe         // the same by rule
+	places     []*pipe                  // the same by the rule's place in the set
+	wide       []int                    // see Waits.Wide
+	ended      []record.SituationChange // by the rule set that came into force last
 	network    correlate.Network
 	topology   bool   // there is one
 	repeats    string // says why an event is a duplicate
@@ -303,6 +304,11 @@ func (l *lane) keys() []RuleKeys {
 // use puts a rule set in force. State is kept where it means the same; what is
 // reset is told.
 func (l *lane) use(rules Rules) (resets []string) {
+	shadow := map[string]bool{}
+	for name, p := range l.names {
+		shadow[name] = p.Shadow
+	}
+	l.ended = nil
 	moved := l.rules != nil && (l.rules.InventoryVersion() == "" || l.rules.InventoryVersion() != rules.InventoryVersion())
 	l.rules = rules
 	wanted := wantedPipes(rules)
@@ -334,10 +340,31 @@ func (l *lane) use(rules Rules) (resets []string) {
 			return p.Plan.Situation.Signature, true
 		}
 		return "", false
-	}, func(rule string, n int) {
-		resets = append(resets, fmt.Sprintf("rule %s: its situations mean another thing now; %d were reset", rule, n))
+	}, func(rule string, ended []record.SituationChange) {
+		resets = append(resets, fmt.Sprintf("rule %s: its situations mean another thing now; %d were reset", rule, len(ended)))
+		if !shadow[rule] { // nobody was told of those
+			l.ended = append(l.ended, ended...)
+		}
 	})
 	return resets
+}
+
+// changesEach is how many changes of situations one decision tells.
+const changesEach = 64
+
+// tellEnded decides what became of the situations that the rules in force have
+// reset, so that whoever lists situations knows. most bounds the bytes.
+func (l *lane) tellEnded(most int) {
+	l.main, l.extraOf = nil, closed
+	for len(l.ended) > 0 && l.size <= most {
+		n := min(changesEach, len(l.ended))
+		l.extraOf = closed
+		d := l.decision(none)
+		d.Situations = append(d.Situations, l.ended[:n]...)
+		l.ended = l.ended[n:]
+		l.size += sizeOf(d)
+	}
+	l.ended, l.extraOf = nil, closed
 }
 
 // wantedPipes lists the rules that keep state or that others hold.

@@ -42,7 +42,7 @@ type Situation struct {
 	Changed  time.Time `json:"changed"`
 	Resolved time.Time `json:"resolved,omitzero"`
 	By       string    `json:"by,omitempty"`   // who acknowledged or resolved it; "" for nobody, an event did
-	Note     string    `json:"note,omitempty"` // what that person wrote
+	Note     string    `json:"note,omitempty"` // what that person wrote, or why it ended without an event
 
 	// EventCount and ChangeCount say how many there were; the lists keep the
 	// oldest and the newest.
@@ -169,7 +169,7 @@ func (b *Book) change(now time.Time, d *record.Decision, c *record.SituationChan
 		}
 	}
 	s.State, s.Changed = strings.Clone(c.State), now
-	if c.By != "" {
+	if c.By != "" || c.Note != "" {
 		s.By, s.Note = strings.Clone(c.By), strings.Clone(c.Note)
 	}
 	s.ChangeCount++
