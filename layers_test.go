@@ -19,7 +19,7 @@ var rows = []map[string]bool{
 	{"event": true},
 	{"handler": true},
 	{"internal/record": true, "internal/schema": true, "internal/normalize": true, "internal/inventory": true,
-		"internal/rule": true, "internal/correlate": true, "internal/engine": true, "internal/decide": true, "internal/run": true, "internal/ledger": true, "packs": true,
+		"internal/rule": true, "internal/correlate": true, "internal/engine": true, "internal/decide": true, "internal/run": true, "internal/ledger": true, "internal/places": true, "packs": true,
 		"internal/backtest": true, "internal/ruletest": true, "internal/capture": true, "internal/explain": true, "internal/importer": true, "internal/situation": true},
 	{"internal/secret": true, "internal/source": true, "internal/action": true},
 	{"internal/eventlog": true, "internal/worker": true, "internal/intake": true, "internal/metrics": true},

@@ -10,6 +10,9 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"signalbox/event"
+	"signalbox/internal/action"
+	"signalbox/internal/action/emit"
 	"signalbox/internal/config"
 	"signalbox/internal/daemon"
 	"signalbox/internal/rule"
@@ -201,10 +204,16 @@ func (g *gatherer) plan(cfgPath string, rules []string) *testPlan {
 		return nil
 	}
 	p := &testPlan{loaded: l, env: ruletest.Env{Set: l.Set, Inventory: l.Inventory, Catalogue: l.Catalogue,
-		Normalizer: l.Normalizer, Names: l.Names, Mapping: mappingOf(&cfg)}}
+		Normalizer: l.Normalizer, Names: l.Names, Mapping: mappingOf(&cfg), Emit: emitted}}
 	g.byKey[key] = p
 	g.plans = append(g.plans, p)
 	return p
+}
+
+// emitted makes the event of an emit step, as the action does.
+func emitted(e ruletest.Emission) (event.Event, error) {
+	return emit.Event(action.Call{Run: e.Run, Step: e.Step, Attempt: 1, Rule: e.Rule, Event: e.Event, Events: e.Events,
+		Args: e.Args, Key: e.Run + "/" + e.Step})
 }
 
 func (g *gatherer) mistake(err error) {

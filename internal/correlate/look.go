@@ -2,6 +2,7 @@ package correlate
 
 import (
 	"fmt"
+	"signalbox/internal/places"
 	"time"
 )
 
@@ -74,7 +75,7 @@ func LookSituation(s Situations, rule string, in *Input, now int64) []string {
 
 // peek finds the slot of a key without changing anything; nil for none.
 func peek[S any](t *table[S], key string, now int64) *slot[S] {
-	n, _ := t.lookUp(hashKey(key), key)
+	n := t.places.Find(places.HashOf(key), key, t.keyOf)
 	if n == 0 {
 		return nil
 	}

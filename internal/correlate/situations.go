@@ -87,7 +87,7 @@ func (m *situations) Found(env *Env, f *Finding) Story {
 // room makes room for one more situation of a rule, by its plan. One that is
 // forgotten is told as resolved: nothing can do that later.
 func (m *situations) room(env *Env, rs *ruleSituations) bool {
-	for rs.places.n >= env.Plan.maxKeys() {
+	for rs.places.Len() >= env.Plan.maxKeys() {
 		if env.Plan.Refuse {
 			rs.refused++
 			return false

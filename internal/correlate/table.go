@@ -1,6 +1,10 @@
 package correlate
 
-import "strings"
+import (
+	"strings"
+
+	"signalbox/internal/places"
+)
 
 // table holds the state of the keys of one stage of one rule, in the order in
 // which they were last used. It is bounded by the plan: one more key is
@@ -8,10 +12,10 @@ import "strings"
 // is over (until) leave when they are met, or a few at a time: so many that end
 // at once stop nothing.
 type table[S any] struct {
-	places places
-	blocks [][]slot[S] // numbered from 1; a block never moves, so growing copies nothing
-	next   uint32      // number that was never used
-	free   uint32      // chain of free slots by their next
+	places places.Index // of the keys, by their slots
+	blocks [][]slot[S]  // numbered from 1; a block never moves, so growing copies nothing
+	next   uint32       // number that was never used
+	free   uint32       // chain of free slots by their next
 	oldest uint32
 	newest uint32
 
@@ -39,13 +43,16 @@ func newTable[S any]() table[S] { return table[S]{next: 1} }
 // at gives a slot by its number.
 func (t *table[S]) at(n uint32) *slot[S] { return &t.blocks[(n-1)/tableBlock][(n-1)%tableBlock] }
 
+// keyOf gives the key of a slot.
+func (t *table[S]) keyOf(n uint32) string { return t.at(n).key }
+
 // find gives the slot of key, 0 where there is none or its time is over.
 func (t *table[S]) find(env *Env, key string) (uint32, *slot[S]) {
-	return t.findHash(env, hashKey(key), key)
+	return t.findHash(env, places.HashOf(key), key)
 }
 
-func (t *table[S]) findHash(env *Env, hash uint64, key string) (uint32, *slot[S]) {
-	n, _ := t.lookUp(hash, key)
+func (t *table[S]) findHash(env *Env, hash places.Hash, key string) (uint32, *slot[S]) {
+	n := t.places.Find(hash, key, t.keyOf)
 	if n == 0 {
 		return 0, nil
 	}
@@ -66,7 +73,7 @@ func (t *table[S]) use(env *Env, in *Input) (n uint32, s *slot[S], ok bool) {
 
 // useKey is use for a key other than the input's.
 func (t *table[S]) useKey(env *Env, key string, in *Input) (n uint32, s *slot[S], ok bool) {
-	hash := hashKey(key)
+	hash := places.HashOf(key)
 	if n, s = t.findHash(env, hash, key); n == 0 {
 		if n, ok = t.add(env, hash, key); !ok {
 			return 0, nil, false
@@ -84,11 +91,11 @@ func (t *table[S]) useKey(env *Env, key string, in *Input) (n uint32, s *slot[S]
 	return n, s, true
 }
 
-func (t *table[S]) add(env *Env, hash uint64, key string) (n uint32, ok bool) {
+func (t *table[S]) add(env *Env, hash places.Hash, key string) (n uint32, ok bool) {
 	t.expire(env, 2)
-	if limit := env.Plan.maxKeys(); t.places.n >= limit {
+	if limit := env.Plan.maxKeys(); t.places.Len() >= limit {
 		t.expire(env, 1)
-		for t.places.n >= limit {
+		for t.places.Len() >= limit {
 			if env.Plan.Refuse {
 				t.refused++
 				return 0, false
@@ -109,7 +116,7 @@ func (t *table[S]) add(env *Env, hash uint64, key string) (n uint32, ok bool) {
 	s := t.at(n)
 	s.key = strings.Clone(key)
 	t.link(n, s)
-	t.place(hash, n)
+	t.places.Add(hash, n, t.keyOf)
 	return n, true
 }
 
@@ -141,7 +148,7 @@ func (t *table[S]) drop(env *Env, n uint32) {
 	s := t.at(n)
 	env.Timers.drop(&s.timer)
 	t.unlink(s)
-	t.unplace(s.key)
+	t.places.Drop(places.HashOf(s.key), s.key, t.keyOf)
 	*s = slot[S]{next: t.free}
 	t.free = n
 }
@@ -161,7 +168,7 @@ func (t *table[S]) Expire(env *Env) { t.expire(env, 64) }
 
 // Keys counts.
 func (t *table[S]) Keys() Keys {
-	return Keys{Held: t.places.n, Evicted: t.evicted, Refused: t.refused}
+	return Keys{Held: t.places.Len(), Evicted: t.evicted, Refused: t.refused}
 }
 
 // arm sets the timer of a key: the machine's Fire is called with the slot's
@@ -175,7 +182,7 @@ func (s *slot[S]) disarm(env *Env) { env.Timers.stop(s.timer) }
 func (t *table[S]) save(w *StateWriter, state func(*StateWriter, *S)) {
 	w.Uint(t.evicted)
 	w.Uint(t.refused)
-	w.Uint(uint64(t.places.n))
+	w.Uint(uint64(t.places.Len()))
 	for n := t.oldest; n != 0; {
 		s := t.at(n)
 		w.String(s.key)
@@ -209,6 +216,6 @@ func (t *table[S]) load(r *StateReader, state func(*StateReader, *S)) {
 		}
 		state(r, &s.state)
 		t.link(at, s)
-		t.place(hashKey(s.key), at)
+		t.places.Add(places.HashOf(s.key), at, t.keyOf)
 	}
 }

@@ -30,7 +30,7 @@ func (m *upstream) Admit(env *Env, p *Passage) Admission {
 		return Admission{Outcome: "upstream", Detail: c.name, Of: c.event}
 	}
 	wait := env.Plan.Upstream.Wait
-	if wait <= 0 || !net.knows(ev.Device) || m.places.n >= env.Plan.maxKeys() {
+	if wait <= 0 || !net.knows(ev.Device) || m.places.Len() >= env.Plan.maxKeys() {
 		return Admission{} // too many wait: nothing is lost if one more does not
 	}
 	var number [8]byte

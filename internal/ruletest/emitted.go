@@ -1,17 +1,22 @@
 package ruletest
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	"signalbox/event"
-	"signalbox/internal/action"
-	"signalbox/internal/action/emit"
 	"signalbox/internal/record"
 	"signalbox/internal/rule"
 )
+
+// Emission is an emit step of a run, with its arguments evaluated.
+type Emission struct {
+	Run, Step, Rule string
+	Event           *event.Event   // of the run
+	Events          []*event.Event // that made it up
+	Args            map[string]any
+}
 
 // maxEmitted bounds the events that the runs of one test put in: rules that feed
 // each other are stopped by the engine, but not at once.
@@ -38,33 +43,21 @@ type emitting struct {
 	by string
 }
 
-// collector is an emit.Emitter that keeps what it is given.
-type collector struct {
-	into *[]emitting
-	by   string
-}
-
-func (c collector) Emit(_ context.Context, e event.Event) (event.ID, error) {
-	*c.into = append(*c.into, emitting{e, c.by})
-	return "", nil
-}
-
 // emits notes what the run puts in with its emit steps, if its steps go as the
 // outputs of the test say.
 func (t *trial) emits(h *Happening) {
 	r := t.env.Set.Rule(h.Rule)
-	if r == nil || h.about == nil || !slices.ContainsFunc(r.Steps(h.run.Branch), hasEmit) {
+	if r == nil || h.about == nil || t.env.Emit == nil || !slices.ContainsFunc(r.Steps(h.run.Branch), hasEmit) {
 		return
 	}
-	do := emit.New(collector{&t.emitting, h.Rule})
 	for _, d := range t.env.walk(h, t.test.Outputs).done {
 		if d.Action != "emit" || d.Err != "" {
 			continue
 		}
-		// What is wrong with the arguments is what the run ends with, and is told
-		// where steps are expected.
-		_, _ = do.Do(context.Background(), action.Call{Run: h.run.Run, Step: d.Path, Attempt: 1, Rule: h.Rule,
-			Event: h.about, Events: h.run.Events, Device: map[string]any{}, Args: d.Args, Key: h.run.Run + "/" + d.Path})
+		ev, err := t.env.Emit(Emission{Run: h.run.Run, Step: d.Path, Rule: h.Rule, Event: h.about, Events: h.run.Events, Args: d.Args})
+		if err == nil { // otherwise the run ends with it, and emits nothing
+			t.emitting = append(t.emitting, emitting{ev, h.Rule})
+		}
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"signalbox/event"
+	"signalbox/internal/action"
 	"signalbox/internal/action/emit"
 	"signalbox/internal/normalize"
 	"signalbox/internal/rule"
@@ -53,7 +55,10 @@ func load(t testing.TB, name, text string) (*Env, []*Test) {
 	if len(diags) > 0 {
 		t.Fatal(diags)
 	}
-	return &Env{Set: set, Inventory: inv, Catalogue: cat, Normalizer: norm}, tests
+	emitted := func(e Emission) (event.Event, error) {
+		return emit.Event(action.Call{Run: e.Run, Step: e.Step, Rule: e.Rule, Event: e.Event, Events: e.Events, Args: e.Args, Key: e.Run + "/" + e.Step})
+	}
+	return &Env{Set: set, Inventory: inv, Catalogue: cat, Normalizer: norm, Emit: emitted}, tests
 }
 
 type namer struct {

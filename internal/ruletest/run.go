@@ -30,6 +30,9 @@ type Env struct {
 	// Mapping is the mapping that the configuration gives to a webhook's
 	// source; nil where there is no configuration.
 	Mapping func(source string) string
+	// Emit makes the event that an emit step puts in, as the action does; nil:
+	// what runs emit is not fed back.
+	Emit func(Emission) (event.Event, error)
 	// Coverage is told what the tests reach; nil where nobody asks.
 	Coverage *Coverage
 }

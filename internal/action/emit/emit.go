@@ -108,6 +108,17 @@ func (a *Action) Do(ctx context.Context, call action.Call) (action.Result, error
 	return action.Result{Output: out}, nil
 }
 
+// Event is the event that a call would put in, without its id and the time at
+// which it is received: what Do hands to the Emitter.
+func Event(call action.Call) (event.Event, error) {
+	redact := action.NewRedactor(call.Secrets...)
+	e, err := build(call, redact)
+	if err != nil {
+		return event.Event{}, redact.Error(fmt.Errorf("emit: %w", err))
+	}
+	return e, nil
+}
+
 func build(call action.Call, redact *action.Redactor) (event.Event, error) {
 	args := action.ReadArgs(call.Args)
 	e := event.Event{
