@@ -2,8 +2,9 @@ package correlate
 
 import (
 	"fmt"
-	"signalbox/internal/places"
 	"time"
+
+	"signalbox/internal/places"
 )
 
 // Look says for people what a stage holds under the keys of an input, a line for
