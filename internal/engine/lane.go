@@ -349,24 +349,6 @@ func (l *lane) use(rules Rules) (resets []string) {
 	return resets
 }
 
-// changesEach is how many changes of situations one decision tells.
-const changesEach = 64
-
-// tellEnded decides what became of the situations that the rules in force have
-// reset, so that whoever lists situations knows. most bounds the bytes.
-func (l *lane) tellEnded(most int) {
-	l.main, l.extraOf = nil, closed
-	for len(l.ended) > 0 && l.size <= most {
-		n := min(changesEach, len(l.ended))
-		l.extraOf = closed
-		d := l.decision(none)
-		d.Situations = append(d.Situations, l.ended[:n]...)
-		l.ended = l.ended[n:]
-		l.size += sizeOf(d)
-	}
-	l.ended, l.extraOf = nil, closed
-}
-
 // wantedPipes lists the rules that keep state or that others hold.
 func wantedPipes(rules Rules) []Match {
 	var out []Match
@@ -465,66 +447,6 @@ func (l *lane) join() {
 			}
 		}
 	}
-}
-
-// place notes where the pipes' rules stand in the set.
-func (l *lane) place() {
-	l.places = l.places[:0]
-	for _, p := range l.pipes {
-		if p == nil {
-			continue
-		}
-		for len(l.places) <= p.Index {
-			l.places = append(l.places, nil)
-		}
-		l.places[p.Index] = p
-	}
-	l.widen()
-}
-
-// widen lists the pipes that are wide.
-func (l *lane) widen() {
-	l.wide = l.wide[:0]
-	for i, p := range l.places {
-		if p != nil && p.wide {
-			l.wide = append(l.wide, i)
-		}
-	}
-}
-
-// waiting says whether a rule may wait for something that ends what it has.
-func (l *lane) waiting(p *pipe) bool {
-	return l.holds.n > 0 || p.machine != nil && p.machine.Keys().Held > 0 ||
-		p.group != nil && p.group.Keys().Held > 0 || l.situations.KeysOf(p.Rule).Held > 0
-}
-
-// Wide lists the rules that wait since before the inventory changed. One that
-// waits for nothing any more leaves.
-func (l *lane) Wide() []int {
-	for _, i := range l.wide {
-		if p := l.places[i]; !l.waiting(p) {
-			p.wide = false
-			l.widen()
-			break
-		}
-	}
-	return l.wide
-}
-
-// Waits says whether an event that only ends what began before has anything to
-// end. What is held for a rule, or waits for its own time, may begin later.
-func (l *lane) Waits(rule, part int) bool {
-	if rule >= len(l.places) || l.places[rule] == nil {
-		return false
-	}
-	p := l.places[rule]
-	switch part {
-	case correlate.PartResolve:
-		return l.situations.KeysOf(p.Rule).Held > 0
-	case correlate.PartClear:
-		return p.group != nil && p.group.Keys().Held > 0
-	}
-	return len(p.heldBy) > 0 || p.buffer.on || p.machine == nil || p.machine.Keys().Held > 0
 }
 
 const maxHoldDepth = 16 // rules that hold each other in a ring are as deep as this

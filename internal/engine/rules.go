@@ -119,3 +119,21 @@ func keysWere(n int) string {
 	}
 	return fmt.Sprintf("%d keys were", n)
 }
+
+// changesEach is how many changes of situations one decision tells.
+const changesEach = 64
+
+// tellEnded decides what became of the situations that the rules in force have
+// reset, so that whoever lists situations knows. most bounds the bytes.
+func (l *lane) tellEnded(most int) {
+	l.main, l.extraOf = nil, closed
+	for len(l.ended) > 0 && l.size <= most {
+		n := min(changesEach, len(l.ended))
+		l.extraOf = closed
+		d := l.decision(none)
+		d.Situations = append(d.Situations, l.ended[:n]...)
+		l.ended = l.ended[n:]
+		l.size += sizeOf(d)
+	}
+	l.ended, l.extraOf = nil, closed
+}
