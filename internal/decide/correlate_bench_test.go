@@ -29,6 +29,7 @@ const (
 // network is so many interfaces.
 type network struct {
 	ports   int
+	moved   bool // every other device is at the site after its own
 	devices []string
 	names   []string // of ports
 }
@@ -55,7 +56,11 @@ func (n *network) inventory() []rule.File {
 		case k < 4:
 			role = "distribution"
 		}
-		fmt.Fprintf(&b, "  - {name: %s, address: 10.%d.%d.%d, site: site%03d, role: %s, platform: cisco_ios}\n", d, i/62500, i/250%250, i%250+1, i/devicesOf, role)
+		site := i / devicesOf
+		if n.moved && i%2 == 0 {
+			site++
+		}
+		fmt.Fprintf(&b, "  - {name: %s, address: 10.%d.%d.%d, site: site%03d, role: %s, platform: cisco_ios}\n", d, i/62500, i/250%250, i%250+1, site, role)
 	}
 	return []rule.File{{Name: "devices.yaml", Data: []byte(b.String())}}
 }
