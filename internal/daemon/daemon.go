@@ -47,7 +47,8 @@ type daemon struct {
 	logger  *slog.Logger
 	started time.Time
 	ready   atomic.Bool
-	built   atomic.Bool // decider and worker are there: the log asks about them from the first moment
+	logged  atomic.Uint64 // records, for limitMemory
+	built   atomic.Bool   // decider and worker are there: the log asks about them from the first moment
 
 	metrics *metrics.Set
 	log     *eventlog.Log
@@ -98,7 +99,7 @@ func Run(ctx context.Context, opt Options) error {
 	for _, w := range d.loaded.Warnings {
 		d.logger.Warn(w)
 	}
-	limitMemory(ctx)
+	limitMemory(ctx, d.logged.Load)
 	return d.run(ctx)
 }
 
@@ -408,6 +409,7 @@ func (d *daemon) corrupt(e *eventlog.CorruptError) {
 type logMetrics struct{ d *daemon }
 
 func (m logMetrics) Appended(s record.Subject, records, bytes int, took time.Duration) {
+	m.d.logged.Add(uint64(records))
 	m.d.metrics.Batch(string(s), records, bytes, took)
 }
 func (m logMetrics) Restarted() { m.d.logger.Warn("the event log was restarted") }

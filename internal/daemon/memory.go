@@ -11,16 +11,25 @@ import (
 
 // baseMemory is what the collector keeps the process below when little is in
 // use. JetStream keeps the buffers of blocks for seconds after it has written
-// them; without a limit they add up to hundreds of megabytes under load. Under a
-// tight one it is collected again and again, which costs a quarter of what can be
-// taken in.
-const baseMemory = 288 << 20
+// them; without a limit they add up to hundreds of megabytes under load.
+const baseMemory = 160 << 20
+
+// busyMemory is the same while many records are logged: under the tighter limit
+// all is collected again and again, which costs a quarter of what can be taken
+// in. What is refused earns nobody this room.
+const (
+	busyMemory  = 304 << 20
+	busyRecords = 200 // a tick
+	busyTicks   = 50  // that it lasts after the last such tick
+)
 
 // idleMemory is the same when nothing has been collected for quietTicks.
 const (
 	idleMemory = 72 << 20
-	quietTicks = 10
+	quietTicks = 50
 )
+
+const memoryTick = 100 * time.Millisecond
 
 // gcPercent trades memory that the limit allows anyway for half the collector's
 // work under load.
@@ -28,8 +37,9 @@ const gcPercent = 300
 
 // limitMemory sets the collector's limit to a margin above what is really in
 // use, and follows it as it grows: a fixed limit below the live heap would only
-// burn processor time. GOMEMLIMIT and GOGC in the environment are left as they are.
-func limitMemory(ctx context.Context) {
+// burn processor time. logged counts the records that were logged. GOMEMLIMIT and
+// GOGC in the environment are left as they are.
+func limitMemory(ctx context.Context, logged func() uint64) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -38,10 +48,12 @@ func limitMemory(ctx context.Context) {
 	}
 	debug.SetMemoryLimit(baseMemory)
 	go func() {
-		t := time.NewTicker(500 * time.Millisecond)
+		t := time.NewTicker(memoryTick)
 		defer t.Stop()
 		sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 		cycles, quiet := uint64(0), 0
+		records, busy := logged(), 0
+		was := int64(baseMemory)
 		for {
 			select {
 			case <-ctx.Done():
@@ -53,12 +65,23 @@ func limitMemory(ctx context.Context) {
 			if quiet++; now != cycles {
 				cycles, quiet = now, 0
 			}
-			limit := max(baseMemory, live+live/2+64<<20)
+			n := logged()
+			if busy = max(busy-1, 0); n-records >= busyRecords {
+				busy = busyTicks
+			}
+			records = n
+			limit := max(baseMemory, live+live/4+40<<20)
+			if busy > 0 {
+				limit = max(busyMemory, live+live/2+64<<20)
+			}
 			if quiet >= quietTicks {
 				// Nothing much happens: what the last burst needed goes back.
 				limit = max(idleMemory, live+live/8+16<<20)
 			}
-			debug.SetMemoryLimit(limit)
+			if limit < was-was/20 || limit > was+was/20 { // to set it stops all threads for a moment
+				debug.SetMemoryLimit(limit)
+				was = limit
+			}
 		}
 	}()
 }
