@@ -214,11 +214,15 @@ func (a *actionArgs) retry(step []pair) []pair {
 		// What ansible-playbook says when a play failed or a host is away.
 		step[0].value = append(args, pair{"recoverable", []any{raw("1"), raw("2"), raw("4")}})
 	}
-	delay := or(scalarOf(a.args["delay"]), "1")
-	if _, err := strconv.Atoi(delay); err != nil {
-		delay = "1"
+	backoff := "1s"
+	switch d, err := strconv.Atoi(scalarOf(a.args["delay"])); {
+	case err != nil:
+	case d <= 0:
+		backoff = "1ms" // at once
+	default:
+		backoff = strconv.Itoa(min(d, 86400)) + "s"
 	}
-	return append(step, pair{"retry", []pair{{"attempts", raw(strconv.Itoa(min(n+1, 100)))}, {"backoff", delay + "s"}, {"factor", raw("1")}}})
+	return append(step, pair{"retry", []pair{{"attempts", raw(strconv.Itoa(min(n+1, 100)))}, {"backoff", backoff}, {"factor", raw("1")}}})
 }
 
 func (a *actionArgs) verbosity() []any {

@@ -55,6 +55,7 @@ func (c *converter) rule(n *yaml.Node, rs *ruleset, body *yamlWriter) {
 	r.condition()
 	r.throttle()
 	r.actions()
+	r.check()
 	c.count++
 	if r.off {
 		c.off++

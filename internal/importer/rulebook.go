@@ -63,7 +63,18 @@ func Rulebook(file string, data []byte, o Options) (*Result, error) {
 	if o.Controller == "" {
 		o.Controller = "https://aap.example.net/api/controller"
 	}
-	c := &converter{file: file, lines: strings.Split(string(data), "\n"), o: o, names: map[string]bool{}, posts: map[string][]string{}}
+	c := convert(file, data, root, o, false)
+	if mistake(c.trial.b.String()) != "" {
+		c = convert(file, data, root, o, true)
+	}
+	return &Result{Rules: []byte(c.out.b.String()), Reports: slices.Compact(c.reports), Count: c.count, Off: c.off}, nil
+}
+
+// convert goes through the rulesets. checking says that each rule is loaded: that
+// costs some milliseconds each, so it is done where it is known that one is wrong.
+func convert(file string, data []byte, root *yaml.Node, o Options, checking bool) *converter {
+	c := &converter{file: file, lines: strings.Split(string(data), "\n"), o: o, names: map[string]bool{}, posts: map[string][]string{}, checking: checking}
+	c.trial.line(0, "rules:")
 	var sets []*yaml.Node
 	for _, item := range root.Content {
 		item = deref(item)
@@ -91,7 +102,7 @@ func Rulebook(file string, data []byte, o Options) (*Result, error) {
 		}
 		return a.Pos.Col - b.Pos.Col
 	})
-	return &Result{Rules: []byte(c.out.b.String()), Reports: slices.Compact(c.reports), Count: c.count, Off: c.off}, nil
+	return c
 }
 
 type converter struct {
@@ -103,8 +114,11 @@ type converter struct {
 	names   map[string]bool     // of rules
 	posts   map[string][]string // ruleset → keys of the events that are posted to it
 	sources int                 // named so far
-	count   int
-	off     int
+
+	checking bool
+	trial    yamlWriter // all rules with other steps, to see whether they load
+	count    int
+	off      int
 }
 
 func (c *converter) report(n *yaml.Node, hint, format string, args ...any) Report {
