@@ -48,7 +48,11 @@ type decider struct {
 	logged record.Position // the last decision in the log at start
 	// ahead are the decisions that the log has already about what follows
 	// logged: time decided too much for one batch, and the stop came in between.
-	ahead  int
+	ahead int
+	// end is the last batch of decisions that is known to be on disk, and seen
+	// the last batch that was read.
+	end    atomic.Uint64
+	seen   uint64 // of the reader
 	ticker ticker
 	// caughtUp is closed when the engine has come to where it was before the
 	// start: from then on the rule sets of all that was decided are loaded.
@@ -82,6 +86,7 @@ func resumeDecider(l *eventlog.Log, books *bookkeeper, early *restoring, state s
 	}
 	if err == nil {
 		d.logged = last.Through
+		d.end.Store(last.Seq)
 		if d.ahead, err = countAhead(l, last); err != nil {
 			return nil, err
 		}
@@ -89,6 +94,9 @@ func resumeDecider(l *eventlog.Log, books *bookkeeper, early *restoring, state s
 	e, problems := early.engineFor(d.logged)
 	if e != nil {
 		d.engine = e
+	}
+	if d.engine.ReadFrom().Seq > d.end.Load() {
+		d.engine.Passed(0) // the log was put back to what it was before
 	}
 	if problems != nil {
 		logger.Warn("an engine snapshot cannot be used; an older one, or the log, is read instead", "err", problems)
@@ -130,6 +138,7 @@ func (d *decider) Run(ctx context.Context) error {
 		err = nil
 	}
 	if err == nil && d.Decided() == d.engine.Through() && d.ahead == 0 {
+		d.notePassed()
 		err = d.state.save("engine", d.engine.Snapshot())
 	}
 	return err
@@ -138,13 +147,14 @@ func (d *decider) Run(ctx context.Context) error {
 func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 	since := 0 // records after the last snapshot
 	defer d.books.save()
-	from := d.engine.Through()
+	from := d.engine.ReadFrom()
 	if counted := d.books.from(); counted.Less(from) {
 		from = counted
 	}
 	d.ticker.next(d.engine.NextTimer())
 	return d.log.ReadFast(ctx, from, nil, func(b *record.Batch) error {
 		d.books.count(b)
+		d.seen = b.Seq
 		if !b.Holds(record.Events) {
 			return nil
 		}
@@ -172,11 +182,15 @@ func (d *decider) read(ctx context.Context, out chan<- verdict) error {
 		d.count(b, stretches)
 		if since += len(b.Records); d.saver.due(since) {
 			since = 0
+			d.notePassed()
 			return send(ctx, out, verdict{snapshot: d.engine.Capture()})
 		}
 		return nil
 	})
 }
+
+// notePassed tells the engine how far the log was read, for its next snapshot.
+func (d *decider) notePassed() { d.engine.Passed(min(d.seen, d.end.Load())) }
 
 // news says whether a stretch is not in the log yet, and takes off what is.
 func (d *decider) news(s *engine.Stretch) bool {
@@ -369,6 +383,7 @@ func (d *decider) append(ctx context.Context, s *engine.Stretch) error {
 		}
 		return fmt.Errorf("decisions %s to %s: %w", s.From, s.Through, err)
 	}
+	d.end.Store(b.Seq)
 	d.decided.Store(&s.Through)
 	d.relay.hand(b)
 	return nil

@@ -272,3 +272,60 @@ func TestReplayHasAnEnd(t *testing.T) {
 		t.Errorf("nothing was to be replayed: %v", told)
 	}
 }
+
+// The decisions of a backlog come after all of it in the log: a start does not
+// read them again, and what comes behind them is decided all the same.
+func TestAStartReadsOnBehindTheDecisions(t *testing.T) {
+	bundle, load := bundleOf(t, "rules:\n  - name: r\n    on: interface_down\n    do: [{log: {message: x}}]\n")
+	l := newLogged(t)
+	l.write(record.Record{Kind: record.KindRules, Rules: &record.Rules{Version: "v", Parts: 1, Data: bundle}})
+	l.event("sw1", "interface_down", "")
+	l.event("sw2", "interface_down", "")
+	state := stateDir(t.TempDir())
+	resume(t, l, load, state)
+	decided := l.batches(record.Decisions)
+	end := decided[len(decided)-1].Seq
+	snapshot := func() *engine.Engine {
+		e, problems := restoreEngine(state, load).engineFor(record.Position{Seq: end})
+		if e == nil || problems != nil {
+			t.Fatalf("no snapshot was left: %v", problems)
+		}
+		return e
+	}
+	e := snapshot()
+	for deadline := time.Now().Add(30 * time.Second); e.ReadFrom().Seq < end && time.Now().Before(deadline); e = snapshot() {
+		resume(t, l, load, state) // ends as soon as all is decided: maybe before all was read
+	}
+	if e.ReadFrom().Seq != end || e.Through().Seq >= end {
+		t.Fatalf("a start reads on after %v, and all was decided at %d", e.ReadFrom(), end)
+	}
+	l.event("sw3", "interface_down", "")
+	resume(t, l, load, state)
+	decided = l.batches(record.Decisions)
+	if d := decided[len(decided)-1].Records[0].Decision; d.At.Seq != end+1 || d.Event.Device != "sw3" {
+		t.Errorf("the last decision is about %v, %v", d.At, d.Event)
+	}
+
+	// A log that was put back to a copy goes on with other batches of the same
+	// numbers.
+	other := newLogged(t)
+	other.write(record.Record{Kind: record.KindRules, Rules: &record.Rules{Version: "v", Parts: 1, Data: bundle}})
+	other.event("sw1", "interface_down", "")
+	resume(t, other, load, stateDir(t.TempDir()))
+	e = engine.New(load)
+	for _, b := range other.batches(record.Events) {
+		if _, err := e.Step(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.Passed(50)
+	if err := state.save("engine", e.Snapshot()); err != nil {
+		t.Fatal(err)
+	}
+	other.event("sw2", "interface_down", "")
+	resume(t, other, load, state)
+	decided = other.batches(record.Decisions)
+	if d := decided[len(decided)-1].Records[0].Decision; d.Event.Device != "sw2" {
+		t.Errorf("the last decision is about %v, %v", d.At, d.Event)
+	}
+}

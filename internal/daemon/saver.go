@@ -6,8 +6,8 @@ import (
 )
 
 // How much must be read again after a crash is bounded by time where little
-// happens, and by what happened where much does. A start folds 70,000 events a
-// second of processor time, so even the larger number is a matter of seconds.
+// happens, and by what happened where much does. A start folds 140,000 events a
+// second, so even the larger number is a matter of seconds.
 const (
 	snapshotEvery  = 5 * time.Minute
 	snapshotEvents = 100_000 // when the saver has rested

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-const snapshotMagic = "signalbox engine 3\n"
+const snapshotMagic = "signalbox engine 4\n"
 
 var errShort = errors.New("it ends too early")
 

@@ -287,7 +287,7 @@ func TestADamagedSnapshotOfCorrelationIsRefused(t *testing.T) {
 			t.Fatalf("byte %d was flipped and nobody noticed", i)
 		}
 	}
-	old := bytes.Replace(snap, []byte("signalbox engine 3"), []byte("signalbox engine 2"), 1)
+	old := bytes.Replace(snap, []byte("signalbox engine 4"), []byte("signalbox engine 3"), 1)
 	if err := New(everySet.load).Restore(old); err == nil || !strings.Contains(err.Error(), "another version") {
 		t.Errorf("a snapshot of version 2: %v", err)
 	}

@@ -142,6 +142,7 @@ type Engine struct {
 	parts   []byte // of a rule set whose last part has not come
 	next    uint32 // part awaited
 	through record.Position
+	passed  uint64    // up to this batch the log has nothing more to decide
 	now     time.Time // log time; never goes back
 
 	redelivery *window
@@ -167,6 +168,22 @@ func New(load func(bundle []byte) (Rules, error)) *Engine {
 
 // Through is the position of the last record decided.
 func (e *Engine) Through() record.Position { return e.through }
+
+// Passed notes that whoever feeds the engine has read the log up to and
+// including batch seq, and gave it all that there was to decide. A snapshot
+// keeps it. It must not be more than is known to be on disk: another batch
+// could come to have the number.
+func (e *Engine) Passed(seq uint64) { e.passed = seq }
+
+// ReadFrom is the position after which the log has something that was not
+// decided: Through, or further on where only other batches followed. They may
+// be many: the decisions of a long backlog come after all of it.
+func (e *Engine) ReadFrom() record.Position {
+	if e.passed <= e.through.Seq {
+		return e.through
+	}
+	return record.Position{Seq: e.passed, Index: math.MaxUint32}
+}
 
 // RulesVersion names the rule set in force, "" for none.
 func (e *Engine) RulesVersion() string {

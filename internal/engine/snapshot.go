@@ -24,6 +24,7 @@ func (e *Engine) Capture() (finish func() []byte) {
 	w.raw([]byte(snapshotMagic))
 	w.u64(e.through.Seq)
 	w.u64(uint64(e.through.Index))
+	w.u64(e.passed)
 	w.u64(uint64(e.now.UnixNano()))
 	w.bytes(e.bundle)
 	w.bytes(e.parts)
@@ -61,6 +62,7 @@ func (e *Engine) Restore(data []byte) error {
 	r := reader{buf: body[len(snapshotMagic):]}
 	n := New(e.load)
 	n.through = record.Position{Seq: r.u64(), Index: uint32(r.u64())}
+	n.passed = r.u64()
 	now := int64(r.u64())
 	bundle := slices.Clone(r.bytes())
 	parts := slices.Clone(r.bytes())
