@@ -11,12 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -56,10 +52,10 @@ func (c Config) folder() string {
 
 // Action is the action log. It is safe for many goroutines.
 type Action struct {
-	cfg Config
-	log *slog.Logger
-	now func() time.Time
-	mu  sync.Mutex // one line is written at a time
+	cfg   Config
+	log   *slog.Logger
+	now   func() time.Time
+	files *files
 }
 
 // New makes the action; log is used where a call brings none.
@@ -67,7 +63,7 @@ func New(cfg Config, log *slog.Logger) (*Action, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Action{cfg: cfg, log: log, now: time.Now}, nil
+	return &Action{cfg: cfg, log: log, now: time.Now, files: newFiles(cfg.folder())}, nil
 }
 
 // Spec describes the action.
@@ -184,7 +180,7 @@ type line struct {
 	Fields  map[string]any `json:"fields,omitempty"`
 }
 
-func (a *Action) append(file string, call action.Call, level, message string, fields map[string]any) (err error) {
+func (a *Action) append(file string, call action.Call, level, message string, fields map[string]any) error {
 	l := line{Time: a.now().UTC(), Level: level, Message: message, Rule: call.Rule, Run: call.Run, Fields: fields}
 	if e := call.Event; e != nil {
 		l.Event, l.Type, l.Device = string(e.ID), e.Type, action.Escape(e.Device, 256)
@@ -193,34 +189,11 @@ func (a *Action) append(file string, call action.Call, level, message string, fi
 	if err != nil {
 		return err
 	}
-	// A Root, so that no symbolic link leads out of the folder either. Opened
-	// anew for each line: the file may be rotated at any time.
-	root, err := os.OpenRoot(a.cfg.folder())
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	f, err := root.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	// A pipe that nobody reads would block for ever, and a device is no file.
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return errors.Join(err, fmt.Errorf("%s is not a regular file", action.Escape(file, 200)))
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, err = f.Write(append(b, '\n'))
-	return err
+	return a.files.add(file, append(b, '\n'))
 }
 
 // classify: a full disk may have room later, a wrong path stays wrong.
 func classify(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		path.Path = strings.ToValidUTF8(action.Escape(path.Path, 200), "")
-	}
 	again := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) ||
 		errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 	err = fmt.Errorf("log: file: %w", err)

@@ -1,0 +1,107 @@
+package logaction
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+
+	"signalbox/internal/action"
+)
+
+// files adds lines to the files of one folder. What comes while a file is being
+// written waits for its turn together, and is written at once: many runs that
+// speak at the same moment cost one opening of the file, not one each.
+type files struct {
+	folder string
+
+	mu     sync.Mutex
+	queued map[string]*queue // of the files that are being written
+}
+
+// queue is what waits for one file.
+type queue struct {
+	next *lines // nil: nothing waits
+}
+
+// lines are written together.
+type lines struct {
+	data []byte
+	done chan struct{} // closed when err is known
+	err  error
+}
+
+func newFiles(folder string) *files { return &files{folder: folder, queued: map[string]*queue{}} }
+
+// add adds one line to a file, and returns when it is there.
+func (f *files) add(name string, line []byte) error {
+	f.mu.Lock()
+	if q := f.queued[name]; q != nil {
+		if q.next == nil {
+			q.next = &lines{done: make(chan struct{})}
+		}
+		l := q.next
+		l.data = append(l.data, line...)
+		f.mu.Unlock()
+		<-l.done
+		return l.err
+	}
+	q := &queue{}
+	f.queued[name] = q
+	f.mu.Unlock()
+	err := f.write(name, line)
+	f.rest(name, q)
+	return err
+}
+
+// rest sees to what came while the file was being written. It does not keep who
+// was first: others write for those after them.
+func (f *files) rest(name string, q *queue) {
+	f.mu.Lock()
+	l := q.next
+	q.next = nil
+	if l == nil {
+		delete(f.queued, name)
+		f.mu.Unlock()
+		return
+	}
+	f.mu.Unlock()
+	go func() {
+		l.err = f.write(name, l.data)
+		close(l.done)
+		f.rest(name, q)
+	}()
+}
+
+// write opens the file, adds data and closes it: the file may be rotated at any
+// time.
+func (f *files) write(name string, data []byte) (err error) {
+	defer func() { escape(err) }()
+	// A Root, so that no symbolic link leads out of the folder either.
+	root, err := os.OpenRoot(f.folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	// A pipe that nobody reads would block for ever, and a device is no file.
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(err, fmt.Errorf("%s is not a regular file", action.Escape(name, 200)))
+	}
+	_, err = file.Write(data)
+	return err
+}
+
+// escape makes the path in an error, which may come of an event, safe to read.
+func escape(err error) {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		path.Path = strings.ToValidUTF8(action.Escape(path.Path, 200), "")
+	}
+}
