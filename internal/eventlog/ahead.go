@@ -15,7 +15,7 @@ type arrived struct {
 	batch *record.Batch // with raw: the header, and as many empty records
 	sum   hash
 	err   error // it is no batch
-	done  chan struct{}
+	done  chan struct{} // closed when another has read it; nil: to be read by who takes it
 }
 
 // read decodes the message.
@@ -37,9 +37,10 @@ func (a *arrived) read(raw bool) {
 func decoders() int { return min(max(runtime.GOMAXPROCS(0)-1, 1), 4) }
 
 // readAhead lets workers read what next gives, and gives it in the same order.
-// What is decoded and not taken yet is bounded: a few batches for each. The
-// second function returns when all goroutines have ended; ctx must have ended, or
-// next have failed, before.
+// What is decoded and not taken yet is bounded: a few batches for each. Where
+// nothing waits to be taken, as at the log's end, whoever takes it decodes it:
+// to wake another for that would take longer. The second function returns when
+// all goroutines have ended; ctx must have ended, or next have failed, before.
 func readAhead(ctx context.Context, next func() (*arrived, error), workers int) (func() (*arrived, error), func()) {
 	type item struct {
 		a   *arrived
@@ -52,7 +53,7 @@ func readAhead(ctx context.Context, next func() (*arrived, error), workers int) 
 		defer func() { close(work); close(queue); ended <- struct{}{} }()
 		for {
 			a, err := next()
-			if err == nil {
+			if err == nil && len(queue) > 0 {
 				a.done = make(chan struct{})
 				select {
 				case work <- a:
@@ -81,13 +82,16 @@ func readAhead(ctx context.Context, next func() (*arrived, error), workers int) 
 	}
 	take := func() (*arrived, error) {
 		it, ok := <-queue
-		if !ok {
+		switch {
+		case !ok:
 			return nil, ctx.Err()
-		}
-		if it.err != nil {
+		case it.err != nil:
 			return nil, it.err
+		case it.a.done == nil:
+			it.a.read(false)
+		default:
+			<-it.a.done
 		}
-		<-it.a.done
 		return it.a, nil
 	}
 	wait := func() {
