@@ -188,8 +188,8 @@ func (p *parser) huaweiTag(c string) {
 	body := c[4:]
 	n := tagLen(body)
 	tag, rest := body[:n], body[n:]
-	i := strings.IndexByte(tag, '/')
-	if i < 1 || i+3 > len(tag) || !isDigit(tag[i+1]) || tag[i+2] != '/' {
+	i := slashedTag(tag)
+	if i == 0 {
 		return
 	}
 	m.Format = HuaweiVRP
@@ -212,6 +212,15 @@ func (p *parser) huaweiTag(c string) {
 		}
 	}
 	m.Text = strings.TrimLeft(strings.TrimPrefix(strings.TrimLeft(rest, " "), ":"), " ")
+}
+
+// slashedTag says where the first stroke of MODULE/4/MNEMONIC is, 0 for no such tag.
+func slashedTag(tag string) int {
+	i := strings.IndexByte(tag, '/')
+	if i < 1 || i+3 >= len(tag) || !isDigit(tag[i+1]) || tag[i+2] != '/' {
+		return 0
+	}
+	return i
 }
 
 func (p *parser) bracketSequence(s string) {
@@ -246,6 +255,14 @@ func (p *parser) bareTag(c string) {
 	}
 	tag := c[:n]
 	text := strings.TrimLeft(c[n+1:], " ")
+	// An alarm of VRP 5 that is sent as a log has no "%%01" before it.
+	if i := slashedTag(tag); i > 0 && strings.IndexByte(tag[i+3:], '/') < 0 {
+		m.Tag, m.Text, m.Format = tag, text, HuaweiVRP
+		if m.Severity < 0 {
+			m.Severity = int8(tag[i+1]-'0') & 7
+		}
+		return
+	}
 	if isJunosTag(tag) {
 		m.Tag, m.Text = tag, text
 		if (m.Format == Unknown || m.Format == FRR) && (m.ProcID != "" || m.Version > 0 || m.AppName != "") {
