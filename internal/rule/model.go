@@ -136,12 +136,12 @@ type Step struct {
 
 // ActionSpec describes an action to the type checker.
 type ActionSpec struct {
-	Name       string
-	Doc        string
-	Args       []Arg
-	Output     []Arg // what register gives; empty: an object of any fields
-	Idempotent bool  // as built; arguments may say more (see action.Action)
-	Example    string
+	Name       string `json:"name"`
+	Doc        string `json:"doc"`
+	Args       []Arg  `json:"args"`
+	Output     []Arg  `json:"output,omitempty"` // what register gives; empty: an object of any fields
+	Idempotent bool   `json:"idempotent"`       // as built; arguments may say more (see action.Action)
+	Example    string `json:"example,omitempty"`
 }
 
 // AnyArg as the name of an argument says that the action takes arguments of any
@@ -150,9 +150,9 @@ const AnyArg = "*"
 
 // Arg is one argument (or output field) of an action.
 type Arg struct {
-	Name     string
-	Type     string // string, int, number, bool, duration, map, list, any
-	Required bool
-	Enum     []string
-	Doc      string
+	Name     string   `json:"name"`
+	Type     string   `json:"type"` // string, int, number, bool, duration, map, list, any
+	Required bool     `json:"required,omitempty"`
+	Enum     []string `json:"enum,omitempty"`
+	Doc      string   `json:"doc"`
 }

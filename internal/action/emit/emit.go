@@ -61,7 +61,7 @@ func (*Action) Spec() rule.ActionSpec {
 	return rule.ActionSpec{
 		Name: "emit",
 		Doc: "Puts a new event into Signalbox, for other rules to react to. It keeps its cause: the run, the rule and the event that it follows from. " +
-			"Chains of more than 16 rules are refused. Emitted again after a crash, it is decided once.",
+			"A chain of runs that cause each other is stopped after 8 rules. Emitted again after a crash, it is decided once.",
 		Args: []rule.Arg{
 			{Name: "type", Type: "string", Required: true, Doc: "event type in snake_case"},
 			{Name: "device", Type: "string", Doc: `device that it is about; default the event's, "" for none`},
