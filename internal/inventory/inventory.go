@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"signalbox/event"
 	"signalbox/internal/correlate"
@@ -20,6 +21,7 @@ type Inventory struct {
 	exact   map[string]*device // by name as the files write it
 	byName  map[string]*device // lower case
 	byAddr  map[netip.Addr]*device
+	asked   [512]atomic.Pointer[asked]
 	byLabel map[string]*device // first label of a name, lower case; nil where ambiguous
 	sites   map[string]map[string]any
 	// unlisted are the sites that devices name and nobody describes.
@@ -130,12 +132,35 @@ func (v *Inventory) Known(hostname, addr string) (name string, ok bool) {
 	if len(v.byAddr) == 0 || addr == "" {
 		return "", false
 	}
-	if _, parsed := bareAddr(addr); parsed.IsValid() {
-		if d := v.byAddr[parsed]; d != nil {
-			return d.name, true
-		}
+	if d := v.at(addr); d != nil {
+		return d.name, true
 	}
 	return "", false
+}
+
+// asked is what was found at an address as it was written.
+type asked struct {
+	addr string
+	d    *device // nil: no device of the inventory
+}
+
+// at finds the device at an address, with or without a port. Senders are few
+// and write much: what was asked before is not parsed again.
+func (v *Inventory) at(addr string) *device {
+	h := uint32(len(addr))
+	for i := max(len(addr)-8, 0); i < len(addr); i++ {
+		h = h*31 + uint32(addr[i])
+	}
+	place := &v.asked[h%uint32(len(v.asked))]
+	if a := place.Load(); a != nil && a.addr == addr {
+		return a.d
+	}
+	a := &asked{addr: strings.Clone(addr)}
+	if _, parsed := bareAddr(addr); parsed.IsValid() {
+		a.d = v.byAddr[parsed]
+	}
+	place.Store(a)
+	return a.d
 }
 
 func (v *Inventory) find(name string) *device {

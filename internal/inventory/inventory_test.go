@@ -2,9 +2,11 @@ package inventory
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -210,4 +212,32 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What was asked before is kept, and in one place for several addresses: it is
+// never mistaken for another, whoever asks at the same time.
+func TestAddressesAskedBefore(t *testing.T) {
+	inv := mustParse(t, "devices: {edge1: {address: 192.0.2.7}, edge2: {address: '2001:db8::7'}}\n")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := range 3000 {
+				want := ""
+				addr := fmt.Sprintf("192.0.%d.%d", i/250, i%250)
+				if i%3 == 0 {
+					addr = fmt.Sprintf("[2001:db8::%x]:514", i%32)
+				}
+				switch addr {
+				case "192.0.2.7":
+					want = "edge1"
+				case "[2001:db8::7]:514":
+					want = "edge2"
+				}
+				if name, ok := inv.Known("", addr); name != want || ok != (want != "") {
+					t.Errorf("%s is %q, want %q", addr, name, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
