@@ -96,6 +96,10 @@ func Run(ctx context.Context, opt Options) error {
 	for _, t := range d.loaded.Catalogue.Types() {
 		d.metrics.Know(t.Name)
 	}
+	d.countFromZero(d.loaded)
+	for _, spec := range d.actions.Registry.Specs() {
+		d.metrics.Actions(spec.Name)
+	}
 	for _, w := range d.loaded.Warnings {
 		d.logger.Warn(w)
 	}

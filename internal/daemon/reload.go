@@ -37,6 +37,13 @@ func (d *daemon) reload(why string) error {
 	return nil
 }
 
+// countFromZero tells the metrics which rules may run.
+func (d *daemon) countFromZero(l *Loaded) {
+	for _, r := range l.Set.Rules {
+		d.metrics.Rules(r.Name)
+	}
+}
+
 func (d *daemon) tryReload() error {
 	cfg, err := config.Load(d.opt.Config)
 	if err != nil {
@@ -52,6 +59,7 @@ func (d *daemon) tryReload() error {
 	for _, w := range loaded.Warnings {
 		d.logger.Warn(w)
 	}
+	d.countFromZero(loaded)
 	d.mu.Lock()
 	before := d.loaded
 	d.loaded = loaded

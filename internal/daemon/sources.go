@@ -133,6 +133,7 @@ func (fs *feeds) add(name, kind string) *feed {
 	}
 	f := &feed{name: name, kind: kind, metrics: fs.metrics, log: fs.log, refused: map[string]uint64{}, unparsed: map[string]uint64{}}
 	fs.byName[name] = f
+	fs.metrics.Source(name, kind == "syslog" || kind == "snmp")
 	return f
 }
 

@@ -82,6 +82,9 @@ func New() *Set {
 	s.dead = counter("dead_letters_total", "Runs that failed for good, by rule.", "rule")
 	s.runs = counter("runs_total", "Runs ended, by rule and outcome.", "rule", "outcome")
 	s.reloads = counter("reloads_total", "Reloads of rules, inventory and mappings, by result.", "result")
+	for _, result := range []string{reloaded, keptOld} {
+		s.reloads.WithLabelValues(result)
+	}
 	s.correlation = newCorrelation(counter, gauge, histogram)
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
@@ -92,6 +95,41 @@ func New() *Set {
 func (s *Set) Know(eventTypes ...string) {
 	for _, t := range eventTypes {
 		s.types.seen.Store(t, struct{}{})
+	}
+}
+
+// Rules, Actions and Source make the series that alerts ask for begin at zero: a
+// counter that appears with its first count has not grown, as Prometheus sees
+// it, and the first failure of all would alert nobody.
+
+// Rules names the rules that may run.
+func (s *Set) Rules(names ...string) {
+	for _, name := range names {
+		r := s.rules.label(name)
+		s.dead.WithLabelValues(r)
+		for _, outcome := range []string{"succeeded", "failed", "in_doubt"} {
+			s.runs.WithLabelValues(r, outcome)
+		}
+	}
+}
+
+// Actions names the actions that steps may use.
+func (s *Set) Actions(names ...string) {
+	for _, name := range names {
+		s.retries.WithLabelValues(name)
+	}
+}
+
+// Source names a source; datagrams says whether the kernel may drop what is
+// sent to it.
+func (s *Set) Source(name string, datagrams bool) {
+	l := s.sources.label(name)
+	s.received.WithLabelValues(l)
+	for _, reason := range []string{"auth", "level", "busy", "unavailable"} {
+		s.refused.WithLabelValues(l, reason)
+	}
+	if datagrams {
+		s.drops.WithLabelValues(l)
 	}
 }
 
@@ -178,12 +216,18 @@ func (s *Set) Run(rule, outcome string) {
 
 // Reload counts a reload.
 func (s *Set) Reload(ok bool) {
-	result := "kept the old"
+	result := keptOld
 	if ok {
-		result = "loaded"
+		result = reloaded
 	}
 	s.reloads.WithLabelValues(result).Inc()
 }
+
+// Results of a reload.
+const (
+	reloaded = "loaded"
+	keptOld  = "kept the old"
+)
 
 // limiter hands out at most max different label values; what comes after that
 // is "other".

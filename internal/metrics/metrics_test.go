@@ -90,3 +90,29 @@ func TestCorrelation(t *testing.T) {
 		t.Errorf("%d series of findings", n)
 	}
 }
+
+// A counter that is not there yet cannot grow: what alerts ask for begins at zero.
+func TestAlertsBeginAtZero(t *testing.T) {
+	s := New()
+	s.Rules("port-down")
+	s.Actions("http")
+	s.Source("campus", true)
+	s.Source("hook", false)
+	page := scrape(s)
+	for _, want := range []string{
+		`signalbox_dead_letters_total{rule="port-down"} 0`,
+		`signalbox_runs_total{outcome="failed",rule="port-down"} 0`,
+		`signalbox_step_retries_total{action="http"} 0`,
+		`signalbox_reloads_total{result="kept the old"} 0`,
+		`signalbox_source_received_total{source="hook"} 0`,
+		`signalbox_source_refused_total{reason="unavailable",source="hook"} 0`,
+		`signalbox_source_kernel_drops{source="campus"} 0`,
+	} {
+		if !strings.Contains(page, want+"\n") {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if strings.Contains(page, `signalbox_source_kernel_drops{source="hook"}`) {
+		t.Error("a webhook has no datagrams to lose")
+	}
+}
