@@ -24,8 +24,9 @@ type world struct {
 	topology *correlate.Topology
 	global   time.Duration
 	said     map[event.ID]said
-	senders  bool          // events may be delivered twice
-	coarse   time.Duration // what is due is compared to this
+	senders  bool            // events may be delivered twice
+	coarse   time.Duration   // what is due is compared to this
+	without  map[string]bool // rules of the set before that are gone, or mean another thing
 }
 
 type worldRule struct {
@@ -69,7 +70,7 @@ func (w *world) Clears(typ string) []string {
 	return nil
 }
 
-func (w *world) Keeps(string, string) bool { return true }
+func (w *world) Keeps(rule, _ string) bool { return !w.without[rule] }
 
 func (w *world) GlobalKey(ev *event.Event, typ string) (engine.Key, bool) {
 	return engine.KeyOf([]byte(typ), []byte(ev.Device), []byte(w.said[ev.ID].value)), w.global > 0
@@ -262,7 +263,12 @@ type failer interface {
 // they are written to the log, too.
 func fast(t failer, w *world, batches []*record.Batch, restore func(i int) bool) (all []record.Decision, encoded []byte) {
 	t.Helper()
-	load := func([]byte) (engine.Rules, error) { return w, nil }
+	return fastLoaded(t, func([]byte) (engine.Rules, error) { return w, nil }, batches, restore)
+}
+
+// fastLoaded is fast with the rule sets that load knows; the first is "w".
+func fastLoaded(t failer, load func([]byte) (engine.Rules, error), batches []*record.Batch, restore func(i int) bool) (all []record.Decision, encoded []byte) {
+	t.Helper()
 	e := engine.New(load)
 	rules := &record.Batch{Seq: 1, Time: start.Add(-time.Hour), Records: []record.Record{{Kind: record.KindRules,
 		Rules: &record.Rules{Version: "w", Parts: 1, Data: []byte("w")}}}}
