@@ -31,6 +31,10 @@
 //     the limit; with one, by a number beyond it. A number that cannot be had
 //     (the first of a rate, a counter that began anew) says nothing, and
 //     changes nothing.
+//   - A key takes up room as long as something that came may still be part of a
+//     finding; to be used is to be given an event (an absence: one that begins it).
+//     Sequence and threshold are not compared here: of what they keep, an older
+//     key may mean something longer than one that was used after it.
 //   - An event that can be no part of a finding any more is released then: when
 //     its window has passed, or when what it waited for was stopped.
 //   - An event is held even where the rule that holds it stands later in the

@@ -394,6 +394,11 @@ func (c *Correlator) take(p *pipe, l *late) answer {
 		}
 	}
 	for _, key := range keys {
+		if !p.room(key, l) {
+			c.note(p.m.Rule, "full", "")
+			best = max(best, back)
+			continue
+		}
 		h := p.forms[key]
 		if h == nil {
 			h = &history{plan: p.plan, binds: func(part int, ev *event.Event, bound []*event.Event) bool {

@@ -121,7 +121,7 @@ func drawEvent(t *rapid.T, w *world, n int, now time.Time, eventTime bool) *even
 		ev.Type = rapid.SampledFrom([]string{"down", "up", "device_down", "device_down", "device_up"}).Draw(t, "type of device")
 		ev.Interface = rapid.SampledFrom([]string{"", "b1", "b2", "up"}).Draw(t, "interface")
 	}
-	s := said{key: rapid.SampledFrom([]string{"a", "a", "b"}).Draw(t, "key"),
+	s := said{key: rapid.SampledFrom(append([]string{"a", "a", "b"}, w.more...)).Draw(t, "key"),
 		value:  rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "value"),
 		number: float64(rapid.IntRange(1, 9).Draw(t, "number"))}
 	ev.Device = s.key
@@ -174,6 +174,13 @@ func properties() []property {
 			held.plan.EventTime, held.plan.Lateness = true, unit*time.Duration(rapid.IntRange(0, 3).Draw(t, "lateness"))
 			w := &world{rules: []*worldRule{held, drawRule(t, form, form)}}
 			w.rules[1].plan.Holds = []string{"held"}
+			return w
+		}})
+	}
+	for _, form := range []string{"count", "flap", "all", "unless", "silent"} {
+		out = append(out, property{name: form + " with few keys", draw: func(t *rapid.T) *world {
+			w := &world{rules: []*worldRule{drawRule(t, form, form)}, more: []string{"c", "d"}}
+			w.rules[0].plan.MaxKeys, w.rules[0].plan.Refuse = rapid.IntRange(1, 3).Draw(t, "max_keys"), rapid.Bool().Draw(t, "refuse")
 			return w
 		}})
 	}

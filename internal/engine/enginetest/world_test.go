@@ -24,6 +24,7 @@ type world struct {
 	topology *correlate.Topology
 	global   time.Duration
 	said     map[event.ID]said
+	more     []string        // keys beside a and b
 	senders  bool            // events may be delivered twice
 	coarse   time.Duration   // what is due is compared to this
 	without  map[string]bool // rules of the set before that are gone, or mean another thing
