@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,41 +40,44 @@ func newFiles(folder string) *files { return &files{folder: folder, queued: map[
 // add adds one line to a file, and returns when it is there.
 func (f *files) add(name string, line []byte) error {
 	f.mu.Lock()
-	if q := f.queued[name]; q != nil {
-		if q.next == nil {
-			q.next = &lines{done: make(chan struct{})}
-		}
-		l := q.next
-		l.data = append(l.data, line...)
-		f.mu.Unlock()
-		<-l.done
-		return l.err
+	q := f.queued[name]
+	first := q == nil
+	if first {
+		q = &queue{}
+		f.queued[name] = q
 	}
-	q := &queue{}
-	f.queued[name] = q
+	if q.next == nil {
+		q.next = &lines{done: make(chan struct{})}
+	}
+	l := q.next
+	l.data = append(l.data, line...)
 	f.mu.Unlock()
-	err := f.write(name, line)
-	f.rest(name, q)
-	return err
+	if first {
+		runtime.Gosched() // runs that began with this one speak now, too
+		f.rest(name, q)
+	}
+	<-l.done
+	return l.err
 }
 
-// rest sees to what came while the file was being written. It does not keep who
-// was first: others write for those after them.
+// rest writes what waits for a file. What comes meanwhile is seen to by another:
+// who was first is not kept.
 func (f *files) rest(name string, q *queue) {
 	f.mu.Lock()
 	l := q.next
 	q.next = nil
-	if l == nil {
+	f.mu.Unlock()
+	l.err = f.write(name, l.data)
+	close(l.done)
+	f.mu.Lock()
+	more := q.next != nil
+	if !more {
 		delete(f.queued, name)
-		f.mu.Unlock()
-		return
 	}
 	f.mu.Unlock()
-	go func() {
-		l.err = f.write(name, l.data)
-		close(l.done)
-		f.rest(name, q)
-	}()
+	if more {
+		go f.rest(name, q)
+	}
 }
 
 // write opens the file, adds data and closes it: the file may be rotated at any
