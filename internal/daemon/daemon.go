@@ -48,6 +48,7 @@ type daemon struct {
 	started time.Time
 	ready   atomic.Bool
 	logged  atomic.Uint64 // records, for limitMemory
+	loading atomic.Bool   // rules are being compiled
 	built   atomic.Bool   // decider and worker are there: the log asks about them from the first moment
 
 	metrics *metrics.Set
@@ -103,7 +104,7 @@ func Run(ctx context.Context, opt Options) error {
 	for _, w := range d.loaded.Warnings {
 		d.logger.Warn(w)
 	}
-	limitMemory(ctx, d.logged.Load)
+	limitMemory(ctx, d.logged.Load, d.loading.Load)
 	return d.run(ctx)
 }
 
@@ -116,6 +117,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	lc.Metrics, lc.Undone, lc.OnCorrupt = logMetrics{d}, d.undone, d.corrupt
 	state := stateDir(filepath.Join(d.opt.Data, "state"))
 	d.rules = newRuleStore(d.actions.Registry.Specs(), state, d.logger)
+	d.rules.offer(d.loaded)
 	early := restoreEngine(state, d.rules.load)
 	defer func() { <-early.done }()
 	if d.log, err = d.openLog(ctx, lc); err != nil {

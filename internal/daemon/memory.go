@@ -38,8 +38,9 @@ const gcPercent = 300
 // limitMemory sets the collector's limit to a margin above what is really in
 // use, and follows it as it grows: a fixed limit below the live heap would only
 // burn processor time. logged counts the records that were logged. GOMEMLIMIT and
-// GOGC in the environment are left as they are.
-func limitMemory(ctx context.Context, logged func() uint64) {
+// GOGC in the environment are left as they are. loading says that rules are being
+// compiled: much is in use then that was not at the last collection.
+func limitMemory(ctx context.Context, logged func() uint64, loading func() bool) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -74,7 +75,9 @@ func limitMemory(ctx context.Context, logged func() uint64) {
 			if busy > 0 {
 				limit = max(busyMemory, live+live/2+64<<20)
 			}
-			if quiet >= quietTicks {
+			if loading() {
+				limit = max(busyMemory, 2*live+128<<20)
+			} else if quiet >= quietTicks {
 				// Nothing much happens: what the last burst needed goes back.
 				limit = max(idleMemory, live+live/8+16<<20)
 			}

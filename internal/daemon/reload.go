@@ -52,10 +52,13 @@ func (d *daemon) tryReload() error {
 	// What a reload takes, and nothing else.
 	next := d.cfg
 	next.Inventory, next.Rules, next.Mappings, next.Types, next.MIBs, next.Dedup = cfg.Inventory, cfg.Rules, cfg.Mappings, cfg.Types, cfg.MIBs, cfg.Dedup
+	d.loading.Store(true)
 	loaded, err := Load(&next, d.actions.Registry.Specs())
+	d.loading.Store(false)
 	if err != nil {
 		return err
 	}
+	d.rules.offer(loaded)
 	for _, w := range loaded.Warnings {
 		d.logger.Warn(w)
 	}

@@ -22,6 +22,7 @@ type ruleStore struct {
 	mu     sync.RWMutex
 	rules  map[worker.RuleVersion]*rule.Rule
 	active *decide.Rules
+	loaded *Loaded         // what the files say: it need not be compiled again when the log says it
 	tried  map[string]bool // bundle files that were read
 }
 
@@ -30,9 +31,36 @@ func newRuleStore(actions []rule.ActionSpec, files stateDir, log *slog.Logger) *
 		rules: map[worker.RuleVersion]*rule.Rule{}, tried: map[string]bool{}}
 }
 
-// load compiles a bundle of the log for the engine.
+// offer gives what was read from the files, and compiled.
+func (s *ruleStore) offer(l *Loaded) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loaded = l
+}
+
+// compiled gives the rules of a bundle of the log. Most were compiled a moment ago,
+// from the files that the bundle was made of: thousands of rules take seconds.
+func (s *ruleStore) compiled(data []byte) (*decide.Rules, error) {
+	b, err := rule.DecodeBundle(data)
+	if err != nil {
+		return nil, err
+	}
+	version := b.Version()
+	s.mu.RLock()
+	active, loaded := s.active, s.loaded
+	s.mu.RUnlock()
+	switch {
+	case loaded != nil && loaded.Set.Version == version:
+		return decide.Of(b, loaded.Set, loaded.Inventory), nil
+	case active != nil && active.Set.Version == version:
+		return decide.Of(b, active.Set, active.Inventory), nil
+	}
+	return decide.Load(data, s.actions)
+}
+
+// load gives the engine the rules of a bundle of the log.
 func (s *ruleStore) load(data []byte) (engine.Rules, error) {
-	rs, err := decide.Load(data, s.actions)
+	rs, err := s.compiled(data)
 	if err != nil {
 		return nil, err
 	}

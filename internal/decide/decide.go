@@ -32,6 +32,14 @@ var _ engine.Rules = (*Rules)(nil)
 // New lets the engine decide by what was loaded already.
 func New(set *rule.Set, inv *inventory.Inventory) *Rules { return &Rules{Set: set, Inventory: inv} }
 
+// Of is New for what was compiled from a bundle. Several may share a set and an
+// inventory, also in different goroutines: what is loaded is never changed.
+func Of(b rule.Bundle, set *rule.Set, inv *inventory.Inventory) *Rules {
+	r := New(set, inv)
+	r.inventory = b.InventoryVersion()
+	return r
+}
+
 // Load compiles a bundle as the log carries it. actions are those that its
 // rules may use. The error names every mistake.
 func Load(bundle []byte, actions []rule.ActionSpec) (*Rules, error) {
@@ -57,9 +65,7 @@ func Load(bundle []byte, actions []rule.ActionSpec) (*Rules, error) {
 		}
 		return nil, fmt.Errorf("the rules that the log carries do not load with this version of Signalbox; start the version that logged them and change them there: %w", errors.Join(errs...))
 	}
-	r := New(set, inv)
-	r.inventory = b.InventoryVersion()
-	return r, nil
+	return Of(b, set, inv), nil
 }
 
 func (r *Rules) asking(ev *event.Event) *rule.Deciding {
