@@ -194,6 +194,8 @@ func (d *daemon) hire(state stateDir) error {
 		return err
 	}
 	d.labour = &labour{log: d.log, worker: d.worker, state: state, logger: d.logger, relay: d.decider.relay}
+	first := d.worker.First
+	d.decider.first.Store(&first)
 	d.built.Store(true)
 	return nil
 }

@@ -59,11 +59,13 @@ type decider struct {
 	caughtUp chan struct{}
 	decided  atomic.Pointer[record.Position]
 	relay    *relay // to the worker
-	backlog  atomic.Int64
-	rules    atomic.Pointer[string]
-	change   atomic.Pointer[ruleChange] // the last
-	counted  time.Time                  // when the keys of rules were told last; of the reader
-	saver    *saver
+	// first gives what begins with decisions: of the worker, once there is one.
+	first   atomic.Pointer[func(*record.Batch) []record.Record]
+	backlog atomic.Int64
+	rules   atomic.Pointer[string]
+	change  atomic.Pointer[ruleChange] // the last
+	counted time.Time                  // when the keys of rules were told last; of the reader
+	saver   *saver
 }
 
 // verdict is either a stretch that was decided or a snapshot of the engine, to be
@@ -377,6 +379,9 @@ func (d *decider) append(ctx context.Context, s *engine.Stretch) error {
 	ctx = context.WithoutCancel(ctx)
 	b := &record.Batch{Subject: record.Decisions, From: s.From, Through: s.Through, RulesVersion: s.RulesVersion,
 		EventCount: s.Events, UnmatchedCount: s.Unmatched, Records: s.Records}
+	if first := d.first.Load(); first != nil {
+		b.Records = append(b.Records, (*first)(b)...)
+	}
 	if _, err := d.log.AppendDecisions(ctx, b); err != nil {
 		if errors.Is(err, eventlog.ErrConflict) {
 			return fmt.Errorf("another engine decides on this log; only one may be active: %w", err)

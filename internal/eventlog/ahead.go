@@ -14,7 +14,7 @@ type arrived struct {
 	msg   jetstream.Msg
 	batch *record.Batch // with raw: the header, and as many empty records
 	sum   hash
-	err   error // it is no batch
+	err   error         // it is no batch
 	done  chan struct{} // closed when another has read it; nil: to be read by who takes it
 }
 

@@ -15,7 +15,8 @@ import (
 // lasts). A batch whose stretch is empty is the beginning of what is decided
 // about what follows. ErrConflict means that another engine has written: the
 // caller is no longer the active one. The position is that of b's first record:
-// decisions stand before all else that is written with them.
+// decisions stand before all else that is written with them. b may carry the
+// beginnings of steps behind its decisions (see worker.First).
 func (l *Log) AppendDecisions(ctx context.Context, b *record.Batch) (record.Position, error) {
 	if b.Through.Less(b.From) || b.From == b.Through && len(b.Records) == 0 {
 		return record.Position{}, fmt.Errorf("decisions of the empty stretch %s to %s", b.From, b.Through)
@@ -37,6 +38,8 @@ func (l *Log) AppendDecisions(ctx context.Context, b *record.Batch) (record.Posi
 	for i := range b.Records {
 		if d := b.Records[i].Decision; d != nil {
 			r.runs += len(d.Runs)
+		} else if b.Records[i].Begin != nil {
+			r.runs-- // of this one nothing more need be written before its action
 		}
 	}
 	l.committer.paced.Store(true)

@@ -241,7 +241,8 @@ type RuleNote struct {
 	Key     string // of rules that ask for more than one event, for people
 }
 
-// StepBegin is in the log before the attempt is made.
+// StepBegin is in the log before the attempt is made. The first of a run may be
+// in the batch that orders the run, behind its decisions.
 type StepBegin struct {
 	Run     string
 	Step    string // path of the step in its rule: "1", "2.parallel.0"

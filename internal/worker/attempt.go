@@ -17,10 +17,13 @@ import (
 func (t *thread) leaf(s *rule.Step, p place, path string) (end, error) {
 	for {
 		st := t.x.known(path)
-		if e, err, done := t.resume(s, &p, &st); done {
-			return e, err
+		begin := t.taken(path)
+		if begin == nil {
+			if e, err, done := t.resume(s, &p, &st); done {
+				return e, err
+			}
 		}
-		e, err, again := t.attempt(s, &p, &st)
+		e, err, again := t.attempt(s, &p, &st, begin)
 		if !again {
 			return e, err
 		}
@@ -94,9 +97,13 @@ func (t *thread) cut(s *rule.Step, p *place, path string, number uint32) (end, e
 	return e, err, true
 }
 
-// attempt makes one attempt. The third result says that another is due.
-func (t *thread) attempt(s *rule.Step, p *place, st *run.Step) (end, error, bool) {
+// attempt makes one attempt; begin is its record where that is in the log already.
+// The third result says that another is due.
+func (t *thread) attempt(s *rule.Step, p *place, st *run.Step, begin *record.StepBegin) (end, error, bool) {
 	w, number := t.x.w, st.Number+1
+	if begin != nil {
+		number = begin.Attempt
+	}
 	act, ok := w.cfg.Actions.Get(s.Action)
 	if !ok {
 		e, err := t.fail(s, st.Path, number, fmt.Errorf("there is no action %q in this binary", s.Action))
@@ -112,9 +119,14 @@ func (t *thread) attempt(s *rule.Step, p *place, st *run.Step) (end, error, bool
 		e, err, _ := t.cut(s, p, st.Path, number)
 		return e, err, false
 	}
-	begin := &record.StepBegin{Run: t.x.it.start.Run, Step: st.Path, Attempt: number, Action: s.Action,
-		Idempotent: t.x.idempotent(s, act, args)}
-	if t.flush(record.Record{Kind: record.KindStepBegin, Begin: begin}) != nil {
+	if begin == nil {
+		begin = &record.StepBegin{Run: t.x.it.start.Run, Step: st.Path, Attempt: number, Action: s.Action,
+			Idempotent: t.x.idempotent(s, act, args)}
+		err = t.flush(record.Record{Kind: record.KindStepBegin, Begin: begin})
+	} else {
+		err = t.turn()
+	}
+	if err != nil {
 		w.release(s.Action)
 		return stopped, nil, false
 	}

@@ -128,6 +128,14 @@ func crashes(t *rapid.T, r *rig) {
 	}
 }
 
+// drawDecide says whether steps begin with the decisions.
+func drawDecide(t *rapid.T, r *rig) func(*record.Decision) {
+	if rapid.Bool().Draw(t, "steps begin with decisions") {
+		return func(d *record.Decision) { r.decideFirst(d) }
+	}
+	return func(d *record.Decision) { r.log.decide(d) }
+}
+
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -147,8 +155,9 @@ func TestCrashAtAnyAppend(t *testing.T) {
 		r.rule("x", tree(t, r, []string{"do", "once", "flaky", "bad"}, 2)...)
 		r.rule("y", tree(t, r, []string{"do", "once"}, 1)...)
 		var ids []string
+		decide := drawDecide(t, r)
 		for _, d := range []*record.Decision{r.decision("sw1", "x", "y"), r.decision("sw2", "x"), r.decision("sw1", "y")} {
-			r.log.decide(d)
+			decide(d)
 			for _, s := range d.Runs {
 				ids = append(ids, s.Run)
 			}
@@ -182,8 +191,8 @@ func TestCrashesChangeNoOutcome(t *testing.T) {
 		r.stop()
 		want, wantSteps := r.log.ends()[d.Runs[0].Run], endings(r.log.journal(""))
 
-		r.log.batches, r.eff.n, r.eff.list = nil, nil, nil
-		r.log.decide(d)
+		r.log.batches, r.eff.n, r.eff.list, r.w = nil, nil, nil, nil
+		drawDecide(t, r)(d)
 		crashes(t, r)
 		check(t, r, []string{d.Runs[0].Run}, want[0])
 		if got := endings(r.log.journal("")); !slices.Equal(got, wantSteps) {

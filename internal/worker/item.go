@@ -26,6 +26,8 @@ type item struct {
 	// It and dec are guarded by mu.
 	requeue *record.Command
 	ending  atomic.Bool // its end was given to the journal
+	// ready is the first attempt, which is in the log with the decision.
+	ready *record.StepBegin
 
 	acked chan struct{}   // closed when the run's end is durable
 	after <-chan struct{} // acked of the run before it on the device; nil: none

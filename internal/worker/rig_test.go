@@ -89,6 +89,28 @@ func (l *fakeLog) decide(ds ...*record.Decision) record.Position {
 	return l.add(record.Decisions, recs)[0]
 }
 
+// decideFirst is decide with what begins with the decisions, as a worker at
+// leisure says.
+func (r *rig) decideFirst(ds ...*record.Decision) *record.Batch {
+	r.t.Helper()
+	b := &record.Batch{Subject: record.Decisions}
+	for _, d := range ds {
+		b.Records = append(b.Records, record.Record{Kind: record.KindDecision, Decision: d})
+	}
+	w := r.w
+	if w == nil {
+		idle := &rig{t: r.t, log: newLog(), eval: r.eval, rules: r.rules, eff: r.eff, acts: r.acts, cfg: r.cfg}
+		idle.start(record.Position{}, nil)
+		defer idle.stop()
+		w = idle.w
+	}
+	b.Records = append(b.Records, w.First(b)...)
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.log.add(record.Decisions, b.Records)
+	return b
+}
+
 // revive is the restart of the process.
 func (l *fakeLog) revive(left int, answer bool) {
 	l.mu.Lock()
@@ -107,7 +129,7 @@ func (l *fakeLog) journal(id string) []Entry {
 	var out []Entry
 	for _, b := range l.read() {
 		for i, r := range b.Records {
-			if b.Subject == record.Journal && (id == "" || r.RunID() == id) {
+			if run := r.RunID(); run != "" && (id == "" || run == id) {
 				out = append(out, Entry{b.At(i), b.Time, r})
 			}
 		}
@@ -182,7 +204,9 @@ type fakeAction struct {
 	do     func(context.Context, action.Call) (action.Result, error)
 }
 
-func (a *fakeAction) Spec() rule.ActionSpec          { return rule.ActionSpec{Name: a.name, Output: a.output} }
+func (a *fakeAction) Spec() rule.ActionSpec {
+	return rule.ActionSpec{Name: a.name, Output: a.output, Idempotent: a.idem}
+}
 func (a *fakeAction) Idempotent(map[string]any) bool { return a.idem }
 func (a *fakeAction) Do(ctx context.Context, c action.Call) (action.Result, error) {
 	return a.do(ctx, c)

@@ -224,9 +224,8 @@ func (x *execution) within(path string) bool {
 	return x.it.st.Within(path)
 }
 
-// flush makes what is buffered and recs durable, and waits for it. It also
-// waits for the end of the run before on this device: an attempt may only be
-// made when that is durable too.
+// flush makes what is buffered and recs durable, and waits for it and for the
+// run's turn.
 func (t *thread) flush(recs ...record.Record) error {
 	if t.buf = append(t.buf, recs...); len(t.buf) == 0 {
 		return nil
@@ -239,6 +238,13 @@ func (t *thread) flush(recs ...record.Record) error {
 		return err
 	}
 	it.apply(at, w.cfg.Now(), out)
+	return t.turn()
+}
+
+// turn waits for the end of the run before on this device: an attempt may only be
+// made when that is durable.
+func (t *thread) turn() error {
+	w, it := t.x.w, t.x.it
 	if it.after != nil {
 		select {
 		case <-it.after:

@@ -2,7 +2,8 @@
 // steps of each run, and journals each attempt before it is made and after.
 //
 // Its promises:
-//   - what a step is about to do is durable in log.journal before it is done;
+//   - what a step is about to do is durable in log.journal before it is done
+//     (some first steps with the decision itself, see First);
 //   - a step that is known to be done is never done again, whatever crashes;
 //   - a step that was under way is repeated only if it is idempotent; otherwise
 //     the run stops as in doubt and asks a person;
@@ -175,6 +176,8 @@ type Worker struct {
 	farRoom chan struct{}            // one for each run of far
 	slots   chan struct{}            // one for each attempt under way
 	kinds   map[string]chan struct{} // the same by action
+	// repeatable are the actions that may be repeated whatever their arguments.
+	repeatable map[string]bool
 
 	stop chan struct{} // closed by Drain: nothing new begins
 	// base is the parent of every attempt; Drain cancels it at its limit. It
@@ -225,7 +228,7 @@ func New(cfg Config) (*Worker, error) {
 		slots:   make(chan struct{}, cfg.Concurrent),
 		kinds:   map[string]chan struct{}{},
 		stop:    make(chan struct{}),
-		open:    map[string]*item{}, lanes: map[string]*lane{},
+		open:    map[string]*item{}, lanes: map[string]*lane{}, repeatable: map[string]bool{},
 	}
 	for _, spec := range cfg.Actions.Specs() {
 		n := cfg.PerKind
@@ -233,6 +236,7 @@ func New(cfg Config) (*Worker, error) {
 			n = l
 		}
 		w.kinds[spec.Name] = make(chan struct{}, n)
+		w.repeatable[spec.Name] = spec.Idempotent
 	}
 	w.dead = newDeadLetters(cfg.DeadDetails, cfg.DeadIndex)
 	w.recent.limit = cfg.Recent
@@ -259,9 +263,10 @@ func (w *Worker) Apply(b *record.Batch) error {
 	if seen {
 		return nil
 	}
+	first := begun(b)
 	for i := range b.Records {
 		if d := b.Records[i].Decision; d != nil {
-			if err := w.decision(b.At(i), d); err != nil {
+			if err := w.decision(b.At(i), d, first); err != nil {
 				return err
 			}
 		}
@@ -287,8 +292,8 @@ func (w *Worker) isNew(b *record.Batch) bool {
 	return b.Through.IsZero() || w.through.Less(b.Through) || b.From == b.Through
 }
 
-// decision takes one decision.
-func (w *Worker) decision(at record.Position, d *record.Decision) error {
+// decision takes one decision; first are the steps that began with it.
+func (w *Worker) decision(at record.Position, d *record.Decision, first map[string]*record.Record) error {
 	old := !w.recovery.through.Less(at)
 	if len(d.Runs) > 0 || d.Command != nil {
 		d = record.CloneDecision(d) // runs outlive the batch by far
@@ -300,6 +305,9 @@ func (w *Worker) decision(at record.Position, d *record.Decision) error {
 		if old && !w.fromBacklog(it) {
 			g.open.Add(-1)
 			continue
+		}
+		if b := first[it.start.Run]; b != nil && !old {
+			it.begin(b, w.cfg.Now())
 		}
 		if err := w.admit(it); err != nil {
 			return err
