@@ -19,6 +19,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+
 	"signalbox/internal/api"
 )
 
@@ -191,6 +193,20 @@ func (c *client) lines(ctx context.Context, path string, query url.Values, fn fu
 		return nil // a person ended it
 	}
 	return sc.Err()
+}
+
+// list prints what the server lists, a line each. Where there is nothing, people
+// are told so: an empty screen could be a mistake.
+func (a *app) list(cmd *cobra.Command, c *client, path string, query url.Values, show func([]byte) error, nothing string) error {
+	n := 0
+	err := c.lines(cmd.Context(), path, query, func(line []byte) error {
+		n++
+		return show(line)
+	})
+	if err == nil && n == 0 && !a.json && query.Get("follow") == "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), nothing)
+	}
+	return err
 }
 
 // clean makes text from the network safe for a terminal: every control

@@ -82,7 +82,7 @@ whole, with its raw bytes, what was decided about it, and the runs it set off.`,
 			if follow {
 				q.Set("follow", "true")
 			}
-			return c.lines(cmd.Context(), "/api/v1/events", q, a.printEntry)
+			return a.list(cmd, c, "/api/v1/events", q, a.printEntry, "no event fits")
 		},
 	}
 	f.flags(cmd)
@@ -225,7 +225,7 @@ func (a *app) rejectedCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.lines(cmd.Context(), "/api/v1/events", q, a.printEntry)
+			return a.list(cmd, c, "/api/v1/events", q, a.printEntry, "no event fits")
 		},
 	}
 	f.flags(list)

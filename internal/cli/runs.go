@@ -60,7 +60,7 @@ func (a *app) runsCmd() *cobra.Command {
 			if replay {
 				q.Set("replay", "true")
 			}
-			return c.lines(cmd.Context(), "/api/v1/runs", q, a.printRun)
+			return a.list(cmd, c, "/api/v1/runs", q, a.printRun, "no run fits")
 		},
 	}
 	cmd.Flags().StringVar(&rule, "rule", "", "rule")
@@ -119,7 +119,7 @@ func (a *app) deadletterCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.lines(cmd.Context(), "/api/v1/deadletters", nil, a.printRun)
+			return a.list(cmd, c, "/api/v1/deadletters", nil, a.printRun, "no run waits for a person")
 		},
 	}
 	show := &cobra.Command{

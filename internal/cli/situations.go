@@ -56,7 +56,7 @@ its runs and every change. Resolved ones are listed for a day.`,
 			if follow {
 				q.Set("follow", "true")
 			}
-			return c.lines(cmd.Context(), "/api/v1/situations", q, a.printSituation)
+			return a.list(cmd, c, "/api/v1/situations", q, a.printSituation, "no situation fits")
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "open, acknowledged or resolved")
