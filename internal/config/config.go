@@ -5,7 +5,10 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"signalbox/internal/secret"
+	"signalbox/internal/source"
 )
 
 // Config is the whole file. Start from Default: the zero value is not usable.
@@ -126,13 +130,27 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
-	cfg, err := Parse(path, data)
-	return cfg, err
+	cfg, root, problems := parse(path, data)
+	if problems == nil {
+		problems = cfg.missing(root)
+	}
+	if len(problems) > 0 {
+		return cfg, problems
+	}
+	return cfg, nil
 }
 
 // Parse reads a configuration from bytes; path is for messages and for relative
 // paths.
 func Parse(path string, data []byte) (Config, error) {
+	cfg, _, problems := parse(path, data)
+	if len(problems) > 0 {
+		return cfg, problems
+	}
+	return cfg, nil
+}
+
+func parse(path string, data []byte) (Config, *yaml.Node, Problems) {
 	cfg := Default()
 	cfg.Path = path
 	cfg.Dir = filepath.Dir(path)
@@ -141,22 +159,64 @@ func Parse(path string, data []byte) (Config, error) {
 		problems = append(problems, Decode(path, root, &cfg)...)
 	}
 	problems = append(problems, cfg.check(root)...)
-	if len(problems) > 0 {
-		return cfg, problems
+	return cfg, root, problems
+}
+
+// missing tells of what is named and not there, or not named.
+func (c *Config) missing(root *yaml.Node) Problems {
+	var ps Problems
+	if c.HTTP.Listen == "" {
+		ps = append(ps, c.problem(root, "http.listen", "http.listen: is empty, which would be a port by chance on all addresses"))
 	}
-	return cfg, nil
+	for key, paths := range map[string][]string{"inventory": c.Inventory, "rules": c.Rules, "mappings": c.Mappings, "types": c.Types, "mibs": {c.MIBs}} {
+		for _, path := range paths {
+			if path == "" {
+				continue
+			}
+			if _, err := os.Stat(c.Resolve(path)); err != nil {
+				if errors.Is(err, fs.ErrNotExist) {
+					err = fmt.Errorf("there is no file or folder %s", c.Resolve(path))
+				}
+				ps = append(ps, c.problem(root, key, "%s: %w", key, err))
+			}
+		}
+	}
+	slices.SortFunc(ps, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return ps
+}
+
+// DropMissing leaves out the files and folders that are not there, for who has
+// told of them and checks the others.
+func (c *Config) DropMissing() {
+	for _, paths := range []*[]string{&c.Inventory, (*[]string)(&c.Rules), (*[]string)(&c.Mappings), (*[]string)(&c.Types)} {
+		*paths = slices.DeleteFunc(*paths, func(path string) bool {
+			_, err := os.Stat(c.Resolve(path))
+			return err != nil
+		})
+	}
+	if _, err := os.Stat(c.Resolve(c.MIBs)); err != nil {
+		c.MIBs = ""
+	}
+}
+
+// problem places a message at a key, a.b.c.
+func (c *Config) problem(root *yaml.Node, key, format string, args ...any) Problem {
+	p := Problem{File: c.Path, Message: fmt.Errorf(format, args...).Error()}
+	if n := find(root, strings.Split(key, ".")...); n != nil {
+		p.Line, p.Col = n.Line, n.Column
+	}
+	return p
 }
 
 // check checks what was read. root says where in the file each key is.
 func (c *Config) check(root *yaml.Node) Problems {
 	var ps Problems
 	add := func(format string, args ...any) {
-		p := Problem{File: c.Path, Message: fmt.Sprintf(format, args...)}
-		key, _, _ := strings.Cut(p.Message, ":")
-		if n := find(root, strings.Split(key, ".")...); n != nil {
-			p.Line, p.Col = n.Line, n.Column
-		}
-		ps = append(ps, p)
+		key, _, _ := strings.Cut(format, ":")
+		ps = append(ps, c.problem(root, key, format, args...))
+	}
+	if err := source.CheckListen(c.HTTP.Listen); c.HTTP.Listen != "" && err != nil {
+		add("http.listen: %w", err)
 	}
 	if c.Log.BatchRecords < 1 || c.Log.BatchRecords > 65536 {
 		add("log.batch_records: %d is not between 1 and 65536", c.Log.BatchRecords)

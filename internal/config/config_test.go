@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,11 @@ func TestMistakes(t *testing.T) {
 			[]string{`f.yaml:1:24: unknown key "form" in log.accept_damage[], did you mean "from"?`}},
 		{"a scalar for a mapping", "http: 8080\n", []string{`f.yaml:1:7: http: want a mapping of keys to values`}},
 		{"no YAML", "http: {listen: x\n", []string{`f.yaml:2:1: `}},
+		{"a tab", "sources:\n\ta: {kind: syslog}\n", []string{`f.yaml:2:1: a tab: YAML is indented with spaces`}},
+		{"a list for a mapping", "sources: [a, b]\n", []string{`f.yaml:1:10: expected a mapping (name: value), found a list`}},
+		{"text for a number", "workers: {concurrency: many}\n", []string{`f.yaml:1:24: expected a whole number, found text`}},
+		{"a port alone", "http: {listen: 8080}\n", []string{`f.yaml:1:8: http.listen: "8080" is no host:port, such as 127.0.0.1:5514, or :5514 for all addresses`}},
+		{"no such port", "http: {listen: '127.0.0.1:70000'}\n", []string{`f.yaml:1:8: http.listen: "127.0.0.1:70000": there is no port 70000`}},
 		{"durations and sizes", "drain: soon\nlog:\n  max_bytes: big\n  max_age: -3d\n", []string{
 			`f.yaml:1:8: `, `f.yaml:3:14: `, `f.yaml:4:12: `}},
 		{"bounds, with their places", "log:\n  batch_records: 0\n  max_bytes: 1MiB\n  publish_timeout: 0s\nworkers: {concurrency: 0}\ndedup: {within: 0s}\n", []string{
@@ -210,6 +216,33 @@ func TestLoad(t *testing.T) {
 	c, err := Load(path)
 	if err != nil || time.Duration(c.Drain) != 5*time.Second || c.Dir != filepath.Dir(path) {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// What is named and not there is told with its place, all of it.
+func TestMissingFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "signalbox.yaml")
+	if err := os.WriteFile(filepath.Join(dir, "devices.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("inventory: [devices.yaml, more.yaml]\nrules: rules/\nhttp: {listen: ''}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(path)
+	var ps Problems
+	if !errors.As(err, &ps) || len(ps) != 3 {
+		t.Fatalf("%v", err)
+	}
+	for i, want := range []string{":1:1: inventory: there is no file or folder " + filepath.Join(dir, "more.yaml"),
+		":2:1: rules: there is no file or folder " + filepath.Join(dir, "rules"), ":3:8: http.listen: is empty"} {
+		if !strings.Contains(ps[i].String(), want) {
+			t.Errorf("%s, want …%s", ps[i], want)
+		}
+	}
+	cfg.DropMissing()
+	if !slices.Equal(cfg.Inventory, []string{"devices.yaml"}) || len(cfg.Rules) != 0 {
+		t.Errorf("left are %v and %v", cfg.Inventory, cfg.Rules)
 	}
 }
 

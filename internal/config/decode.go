@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -46,7 +47,11 @@ func (ps Problems) Error() string {
 func parseYAML(path string, data []byte) (*yaml.Node, Problems) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, Problems{yamlProblem(path, err)}
+		p := yamlProblem(path, err)
+		if lines := bytes.Split(data, []byte("\n")); p.Line > 0 && p.Line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[p.Line-1], " "), []byte("\t")) {
+			p.Message = "a tab: YAML is indented with spaces"
+		}
+		return nil, Problems{p}
 	}
 	if doc.Kind == 0 || len(doc.Content) == 0 {
 		return &yaml.Node{Kind: yaml.MappingNode}, nil
@@ -68,7 +73,34 @@ func yamlProblem(path string, err error) Problem {
 		}
 		p.Message = p.Message[len(m[0]):]
 	}
+	if m := wrongKind.FindStringSubmatch(p.Message); m != nil {
+		p.Message = "expected " + kindOf(m[2]) + ", found " + yamlKinds[m[1]]
+	}
 	return p
+}
+
+// wrongKind is how the library says that a value is of another kind than its
+// place, with the type of ours that is there.
+var wrongKind = regexp.MustCompile(`^cannot (?:construct|unmarshal) !!(\w+)(?: .*)? into (\S+)$`)
+
+var yamlKinds = map[string]string{"seq": "a list", "map": "a mapping", "str": "text", "int": "a number", "float": "a number",
+	"bool": "true or false", "null": "nothing", "timestamp": "a time"}
+
+// kindOf says what a type of ours is in YAML.
+func kindOf(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	case strings.HasPrefix(goType, "string"):
+		return "text"
+	case strings.HasPrefix(goType, "bool"):
+		return "true or false"
+	case strings.HasPrefix(goType, "int"), strings.HasPrefix(goType, "uint"):
+		return "a whole number"
+	case strings.HasPrefix(goType, "float"):
+		return "a number"
+	}
+	return "a mapping (name: value)"
 }
 
 var envRef = regexp.MustCompile(`\$\{env\.([A-Za-z_][A-Za-z0-9_]*)\}`)

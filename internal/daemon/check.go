@@ -55,6 +55,9 @@ func Check(path string) (*Report, error) {
 		}
 	}
 	add(err)
+	if err != nil {
+		cfg.DropMissing()
+	}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	actions, err := plugins.NewActions(cfg, plugins.Env{Log: quiet, Emitter: noEmitter{}})
 	add(err)

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"signalbox/internal/secret"
+	"signalbox/internal/source"
 )
 
 // Config sets up one trap source. Start from DefaultConfig: the zero value is
@@ -94,7 +95,7 @@ func (c Config) Validate() error {
 		add("listen: no address")
 	}
 	for _, l := range c.Listen {
-		if _, _, err := net.SplitHostPort(l); err != nil {
+		if err := source.CheckListen(l); err != nil {
 			add("listen: %w", err)
 		}
 	}

@@ -3,8 +3,9 @@ package syslog
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
+
+	"signalbox/internal/source"
 )
 
 // Config sets up the listeners of one syslog source. Start from DefaultConfig:
@@ -76,8 +77,11 @@ func (c Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	address := func(key, value string) {
-		if _, _, err := net.SplitHostPort(value); value != "" && err != nil {
-			bad("%s: %q is no host:port, such as 0.0.0.0:5514", key, value)
+		if value == "" {
+			return
+		}
+		if err := source.CheckListen(value); err != nil {
+			bad("%s: %w", key, err)
 		}
 	}
 	address("udp", c.UDP)
