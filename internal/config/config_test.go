@@ -108,6 +108,7 @@ func TestMistakes(t *testing.T) {
 		{"no YAML", "http: {listen: x\n", []string{`f.yaml:2:1: `}},
 		{"a tab", "sources:\n\ta: {kind: syslog}\n", []string{`f.yaml:2:1: a tab: YAML is indented with spaces`}},
 		{"a list for a mapping", "sources: [a, b]\n", []string{`f.yaml:1:10: expected a mapping (name: value), found a list`}},
+		{"a mapping for text", "secrets: {tok: {value: x}}\n", []string{`f.yaml:1:16: expected text, found a mapping`}},
 		{"text for a number", "workers: {concurrency: many}\n", []string{`f.yaml:1:24: expected a whole number, found text`}},
 		{"a port alone", "http: {listen: 8080}\n", []string{`f.yaml:1:8: http.listen: "8080" is no host:port, such as 127.0.0.1:5514, or :5514 for all addresses`}},
 		{"no such port", "http: {listen: '127.0.0.1:70000'}\n", []string{`f.yaml:1:8: http.listen: "127.0.0.1:70000": there is no port 70000`}},

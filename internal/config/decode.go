@@ -74,14 +74,18 @@ func yamlProblem(path string, err error) Problem {
 		p.Message = p.Message[len(m[0]):]
 	}
 	if m := wrongKind.FindStringSubmatch(p.Message); m != nil {
-		p.Message = "expected " + kindOf(m[2]) + ", found " + yamlKinds[m[1]]
+		expected := kindOf(m[2])
+		if m[3] != "" {
+			expected = "text"
+		}
+		p.Message = "expected " + expected + ", found " + yamlKinds[m[1]]
 	}
 	return p
 }
 
 // wrongKind is how the library says that a value is of another kind than its
 // place, with the type of ours that is there.
-var wrongKind = regexp.MustCompile(`^cannot (?:construct|unmarshal) !!(\w+)(?: .*)? into (\S+)$`)
+var wrongKind = regexp.MustCompile(`^cannot (?:construct|unmarshal) !!(\w+)(?: .*)? into (\S+)( \(TextUnmarshaler\))?$`)
 
 var yamlKinds = map[string]string{"seq": "a list", "map": "a mapping", "str": "text", "int": "a number", "float": "a number",
 	"bool": "true or false", "null": "nothing", "timestamp": "a time"}
