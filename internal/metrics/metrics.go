@@ -110,6 +110,9 @@ func (s *Set) Rules(names ...string) {
 		for _, outcome := range []string{"succeeded", "failed", "in_doubt"} {
 			s.runs.WithLabelValues(r, outcome)
 		}
+		for _, outcome := range []string{"error", "full", "late"} {
+			s.outcomes.WithLabelValues(r, outcome)
+		}
 	}
 }
 

@@ -102,6 +102,7 @@ func TestAlertsBeginAtZero(t *testing.T) {
 	for _, want := range []string{
 		`signalbox_dead_letters_total{rule="port-down"} 0`,
 		`signalbox_runs_total{outcome="failed",rule="port-down"} 0`,
+		`signalbox_rule_outcomes_total{outcome="error",rule="port-down"} 0`,
 		`signalbox_step_retries_total{action="http"} 0`,
 		`signalbox_reloads_total{result="kept the old"} 0`,
 		`signalbox_source_received_total{source="hook"} 0`,
