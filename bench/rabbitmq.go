@@ -32,7 +32,7 @@ func startBroker(ctx context.Context, b *bench) (*broker, error) {
 		if err != nil {
 			return nil, err
 		}
-		script, dir := filepath.Join(root, "scripts", "rabbitmq.sh"), filepath.Join(b.dir, "rabbitmq")
+		script, dir := filepath.Join(root, "scripts", "rabbitmq.sh"), filepath.Join(b.dir, "broker")
 		if out, err := exec.CommandContext(ctx, script, "start", dir).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("rabbitmq.sh start: %w\n%s", err, out)
 		}
