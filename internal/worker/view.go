@@ -314,9 +314,11 @@ func (w *Worker) changed(it *item) {
 	if w.watch.n.Load() == 0 {
 		return
 	}
-	v := it.view(false)
 	w.watch.mu.Lock()
 	defer w.watch.mu.Unlock()
+	// Looked at when it is its turn to be told: what was seen before could be
+	// told after what came later.
+	v := it.view(false)
 	for _, f := range w.watch.fs {
 		f(v)
 	}
