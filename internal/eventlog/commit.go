@@ -136,7 +136,7 @@ func (c *committer) end() {
 }
 
 // message is what is written together. Its records stand in the order
-// decisions, events, journal: a batch of decisions begins at index 0, as its
+// decisions (with the steps that begin with them), events, journal: a batch of decisions begins at index 0, as its
 // writer counts.
 type message struct {
 	ruling *ruling

@@ -20,12 +20,7 @@ type files struct {
 	folder string
 
 	mu     sync.Mutex
-	queued map[string]*queue // of the files that are being written
-}
-
-// queue is what waits for one file.
-type queue struct {
-	next *lines // nil: nothing waits
+	queued map[string]*lines // what waits for each file that is being written; nil: nothing
 }
 
 // lines are written together.
@@ -35,26 +30,21 @@ type lines struct {
 	err  error
 }
 
-func newFiles(folder string) *files { return &files{folder: folder, queued: map[string]*queue{}} }
+func newFiles(folder string) *files { return &files{folder: folder, queued: map[string]*lines{}} }
 
 // add adds one line to a file, and returns when it is there.
 func (f *files) add(name string, line []byte) error {
 	f.mu.Lock()
-	q := f.queued[name]
-	first := q == nil
-	if first {
-		q = &queue{}
-		f.queued[name] = q
+	l, busy := f.queued[name]
+	if l == nil {
+		l = &lines{done: make(chan struct{})}
+		f.queued[name] = l
 	}
-	if q.next == nil {
-		q.next = &lines{done: make(chan struct{})}
-	}
-	l := q.next
 	l.data = append(l.data, line...)
 	f.mu.Unlock()
-	if first {
+	if !busy {
 		runtime.Gosched() // runs that began with this one speak now, too
-		f.rest(name, q)
+		f.rest(name)
 	}
 	<-l.done
 	return l.err
@@ -62,21 +52,21 @@ func (f *files) add(name string, line []byte) error {
 
 // rest writes what waits for a file. What comes meanwhile is seen to by another:
 // who was first is not kept.
-func (f *files) rest(name string, q *queue) {
+func (f *files) rest(name string) {
 	f.mu.Lock()
-	l := q.next
-	q.next = nil
+	l := f.queued[name]
+	f.queued[name] = nil
 	f.mu.Unlock()
 	l.err = f.write(name, l.data)
 	close(l.done)
 	f.mu.Lock()
-	more := q.next != nil
+	more := f.queued[name] != nil
 	if !more {
 		delete(f.queued, name)
 	}
 	f.mu.Unlock()
 	if more {
-		go f.rest(name, q)
+		go f.rest(name)
 	}
 }
 
