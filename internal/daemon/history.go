@@ -29,108 +29,89 @@ func (h history) list(ctx context.Context, q api.EventQuery, yield func(*api.Ent
 	if err != nil {
 		return err
 	}
-	begin := st.First
-	if q.Limit > 0 && q.Since.IsZero() {
-		if begin, err = h.begin(ctx, st, q); err != nil {
-			return err
-		}
-	}
-	s := &scan{q: q, end: st.Last}
-	if q.Limit == 0 {
-		s.yield = yield
-	}
-	fn := func(b *record.Batch) error {
-		if err := s.apply(b); err != nil {
-			return err
-		}
-		if b.Seq >= s.end && !s.live {
-			return s.endOfPast(yield)
-		}
-		return nil
-	}
-	read := func(ctx context.Context, fn func(*record.Batch) error) error {
-		if !q.Since.IsZero() {
-			return h.log.ReadSince(ctx, q.Since, both, fn)
-		}
-		return h.log.Read(ctx, before(begin), both, fn)
-	}
-	switch {
-	case q.Follow && s.end < st.First: // an empty log
-		if err := s.endOfPast(yield); err != nil {
-			return err
-		}
-		return read(ctx, fn)
-	case q.Follow:
-		return h.follow(ctx, s, read, fn, yield)
-	case s.end < st.First:
-		return nil
-	}
-	until := record.Position{Seq: s.end}
-	if q.Since.IsZero() {
-		err = h.log.Range(ctx, before(begin), until, both, fn)
-	} else {
-		err = h.log.RangeSince(ctx, q.Since, until, both, fn)
-	}
-	if err != nil && !errors.Is(err, eventlog.ErrStop) {
-		return err
-	}
-	return s.endOfPast(yield)
-}
-
-// follow reads on for ever. Where the past ends with batches of a subject that
-// is not read, a nudge ends it.
-func (h history) follow(ctx context.Context, s *scan, read func(context.Context, func(*record.Batch) error) error, fn func(*record.Batch) error, yield func(*api.Entry) error) error {
-	last := uint64(0)
-	err := h.log.ReadBackwards(ctx, s.end+1, both, func(b *record.Batch) error {
-		last = b.Seq
-		return eventlog.ErrStop
-	})
+	s, err := h.past(ctx, st, q, yield)
 	if err != nil {
 		return err
 	}
-	if s.end = last; last == 0 {
-		if err := s.endOfPast(yield); err != nil {
-			return err
-		}
+	if err := s.endOfPast(yield); err != nil || !q.Follow {
+		return err
 	}
-	return read(ctx, fn)
+	return h.log.Read(ctx, before(st.Last+1), both, s.apply)
 }
 
-// begin finds where to begin so that the newest q.Limit entries that fit come
-// after it.
-func (h history) begin(ctx context.Context, st eventlog.State, q api.EventQuery) (uint64, error) {
-	n, at := 0, st.First
-	f := newFilter(q)
-	status := q.Status != "" && q.Status != "rejected"
-	err := h.log.ReadBackwards(ctx, 0, both, func(b *record.Batch) error {
-		at = b.Seq
-		for i := range b.Records {
-			ev, ok := eventOf(&b.Records[i])
-			switch {
-			case status && b.Records[i].Decision != nil:
-				if d := b.Records[i].Decision; d.OfEvent() && d.Verdict != record.Unmatched && statusOf(d) == q.Status {
-					n++
-				}
-			case !status && ok && f.event(ev):
-				if q.Status == "" || b.Records[i].Kind == record.KindRejected {
-					n++
-				}
-			}
+// firstWindow is how many of the newest batches are searched first.
+const firstWindow = 64
+
+// past reads what the log holds. For the newest q.Limit events it reads from a
+// little before the end to the end, and from further back as long as those are
+// too few: what was decided about an event comes after it, however long after.
+func (h history) past(ctx context.Context, st eventlog.State, q api.EventQuery, yield func(*api.Entry) error) (*scan, error) {
+	first, last, err := h.bounds(ctx, st, q)
+	if err != nil {
+		return nil, err
+	}
+	for window := uint64(firstWindow); ; window *= 4 {
+		s := &scan{q: q}
+		if first > last {
+			return s, nil
 		}
-		if status && q.Status == "unmatched" {
-			n += int(b.UnmatchedCount)
+		from := first
+		if q.Limit == 0 {
+			s.yield = yield
+		} else if last-first >= window {
+			from = last - window + 1
 		}
-		// With a status the decision comes after its event: some more are read
-		// so that the events are among them.
-		if n >= q.Limit && !status {
-			return eventlog.ErrStop
+		read := h.log.Range
+		if st.Last-from >= firstWindow {
+			read = h.log.RangeFast
 		}
-		if n >= 2*q.Limit+100 && b.Holds(record.Events) {
-			return eventlog.ErrStop
+		if err := read(ctx, before(from), record.Position{Seq: st.Last}, both, s.apply); err != nil {
+			return nil, err
 		}
-		return nil
+		if from == first || s.enough() {
+			return s, nil
+		}
+	}
+}
+
+// bounds are the first and the last batch that hold events that may fit.
+func (h history) bounds(ctx context.Context, st eventlog.State, q api.EventQuery) (first, last uint64, err error) {
+	first, last = st.First, st.Last
+	if last < first {
+		return 1, 0, nil
+	}
+	if !q.Since.IsZero() {
+		if first, err = h.writtenAt(ctx, st, q.Since); err != nil {
+			return 0, 0, err
+		}
+	}
+	if !q.Until.IsZero() {
+		next, err := h.writtenAt(ctx, st, q.Until.Add(1))
+		if err != nil {
+			return 0, 0, err
+		}
+		last = next - 1
+	}
+	if q.Status == "pending" { // all that came before the last decision has one
+		switch b, err := h.log.Last(ctx, record.Decisions); {
+		case err == nil:
+			first = max(first, b.Through.Seq)
+		case !errors.Is(err, eventlog.ErrNotFound):
+			return 0, 0, err
+		}
+	}
+	return first, last, nil
+}
+
+// writtenAt is the first batch that was written at t or after; where there is
+// none, the next one.
+func (h history) writtenAt(ctx context.Context, st eventlog.State, t time.Time) (uint64, error) {
+	seq := st.Last + 1
+	err := h.log.RangeSince(ctx, t, record.Position{Seq: st.Last}, both, func(b *record.Batch) error {
+		seq = b.Seq
+		return eventlog.ErrStop
 	})
-	return at, err
+	return seq, err
 }
 
 // before is the position after which a batch begins.
@@ -186,8 +167,7 @@ type scan struct {
 	yield   func(*api.Entry) error // nil: keep the newest q.Limit
 	waiting []*waitingEntry
 	kept    []*api.Entry
-	end     uint64 // of the past
-	live    bool
+	given   int // how many fit so far
 }
 
 type waitingEntry struct {
@@ -205,9 +185,24 @@ func (s *scan) apply(b *record.Batch) error {
 		}
 	}
 	if !s.q.Until.IsZero() && b.Time.After(s.q.Until) {
+		if len(s.waiting) == 0 && !s.q.Follow {
+			return eventlog.ErrStop
+		}
 		return nil
 	}
 	return s.events(b)
+}
+
+// enough says whether those that are asked for were found. What is not decided
+// yet counts where it fits whatever becomes of it.
+func (s *scan) enough() bool { return s.given+s.open() >= s.q.Limit }
+
+// open is how many of those that wait fit as they are.
+func (s *scan) open() int {
+	if s.q.Status == "" || s.q.Status == "pending" {
+		return len(s.waiting)
+	}
+	return 0
 }
 
 func (s *scan) decisions(b *record.Batch) error {
@@ -272,6 +267,7 @@ func (s *scan) decided(w *waitingEntry, d *record.Decision) error {
 }
 
 func (s *scan) give(e *api.Entry) error {
+	s.given++
 	if s.yield != nil {
 		return s.yield(e)
 	}
@@ -285,10 +281,10 @@ func (s *scan) give(e *api.Entry) error {
 // endOfPast gives what was kept, and what is not decided yet; what comes from
 // now on is given as it comes.
 func (s *scan) endOfPast(yield func(*api.Entry) error) error {
-	if s.live {
-		return nil
-	}
-	if !s.q.Follow {
+	limit := s.q.Limit
+	if s.q.Follow { // they come when they are decided
+		limit = max(limit-s.open(), 0)
+	} else {
 		for _, w := range s.waiting {
 			w.entry.Status = "pending"
 			if s.q.Status == "" || s.q.Status == "pending" {
@@ -299,12 +295,11 @@ func (s *scan) endOfPast(yield func(*api.Entry) error) error {
 		}
 		s.waiting = nil
 	}
-	s.live = true
 	if s.yield != nil {
 		return nil
 	}
-	if len(s.kept) > s.q.Limit {
-		s.kept = s.kept[len(s.kept)-s.q.Limit:]
+	if len(s.kept) > limit {
+		s.kept = s.kept[len(s.kept)-limit:]
 	}
 	for _, e := range s.kept {
 		if err := yield(e); err != nil {
@@ -328,7 +323,7 @@ func (h history) find(ctx context.Context, id event.ID) (*api.Entry, error) {
 		return nil, err
 	}
 	var found *api.Entry
-	s := &scan{end: st.Last}
+	s := &scan{}
 	s.yield = func(e *api.Entry) error {
 		if e.Event.ID == id {
 			found = e
@@ -340,7 +335,6 @@ func (h history) find(ctx context.Context, id event.ID) (*api.Entry, error) {
 	// allowed, and where that was not enough the whole log is read.
 	for _, from := range []time.Time{came.Add(-time.Minute), {}} {
 		s.waiting = nil
-		s.live = false
 		err = h.log.RangeSince(ctx, from, record.Position{Seq: st.Last}, both, func(b *record.Batch) error { return s.only(b, id) })
 		if err == nil {
 			err = s.endOfPast(s.yield)

@@ -132,6 +132,48 @@ func TestEventsWithWhatBecameOfThem(t *testing.T) {
 	}
 }
 
+// What fits may be far behind the newest, and what was decided about it far
+// behind itself; a limit is about what fits, whatever else there is.
+func TestTheNewestThatFitAreFoundHoweverFarBack(t *testing.T) {
+	l := newLogged(t)
+	l.event("first", "interface_down", "")
+	l.event("second", "bgp_neighbor_down", "")
+	between := time.Now()
+	for i := range 2 * firstWindow {
+		l.event(fmt.Sprintf("d%d", i), "interface_up", "")
+	}
+	l.event("third", "interface_down", "")
+	n := uint64(2*firstWindow + 3)
+	l.decide("third", n, n-2, &record.Decision{At: l.at["first"], Verdict: record.Duplicate, Of: l.ids["first"]},
+		&record.Decision{At: l.at["third"], Verdict: record.Duplicate, Of: l.ids["first"]})
+	last := fmt.Sprintf("d%d", 2*firstWindow-1)
+	l.event("open", "interface_down", "")
+	tests := []struct {
+		name string
+		q    api.EventQuery
+		want []string
+	}{
+		{"one type", api.EventQuery{Type: "interface_down", Limit: 3}, []string{"first duplicate", "third duplicate", "open pending"}},
+		{"a device", api.EventQuery{Device: "second", Limit: 1}, []string{"second unmatched"}},
+		{"none", api.EventQuery{Device: "nothere", Limit: 1}, nil},
+		{"a status and a device", api.EventQuery{Device: "first", Status: "duplicate", Limit: 1}, []string{"first duplicate"}},
+		{"a status and a type", api.EventQuery{Type: "interface_up", Status: "unmatched", Limit: 1}, []string{last + " unmatched"}},
+		{"pending", api.EventQuery{Status: "pending", Limit: 1}, []string{"open pending"}},
+		{"before a time", api.EventQuery{Until: between, Limit: 1}, []string{"second unmatched"}},
+		{"all before a time", api.EventQuery{Until: between}, []string{"first duplicate", "second unmatched"}},
+		{"after a time", api.EventQuery{Since: between, Type: "interface_down", Limit: 9}, []string{"third duplicate", "open pending"}},
+		{"between two times", api.EventQuery{Since: between, Until: between, Limit: 9}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l.t = t
+			if d := cmp.Diff(tt.want, l.list(tt.q)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
 func TestFollowingGoesOn(t *testing.T) {
 	l := filled(t)
 	ctx, stop := context.WithCancel(t.Context())
