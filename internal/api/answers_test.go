@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -64,6 +65,33 @@ func TestListErrors(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
 	if w.Code != 200 || len(lines) != 3 || lines[2] != `{"error":"the log is away"}` {
 		t.Errorf("%d %q", w.Code, lines)
+	}
+}
+
+// A list that is not all says so behind it: nobody takes its end for that of the log.
+func TestPartialLists(t *testing.T) {
+	s := newServer(t, &backend{entries: 3, err: fmt.Errorf("%w: older ones were not searched", ErrPartial), after: 2})
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	for path, lines := range map[string]int{"/api/v1/events": 2, "/api/v1/runs": 0} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, value, _ := strings.Cut(bearer, ": ")
+		r.Header.Set(name, value)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 || strings.Count(string(body), "\n") != lines || strings.Contains(string(body), "error") {
+			t.Errorf("%s: %d %q %v", path, resp.StatusCode, body, err)
+		}
+		if why := resp.Trailer.Get(Partial); why != "older ones were not searched" {
+			t.Errorf("%s: the trailer is %q", path, why)
+		}
 	}
 }
 

@@ -3,11 +3,13 @@ package api
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"signalbox/event"
@@ -267,9 +269,17 @@ func (l *list) add(v any) error {
 	return l.flush.Flush()
 }
 
+// Partial is the trailer behind a list that is not all that was asked for: it
+// says why.
+const Partial = "Signalbox-Partial"
+
 // end finishes a list. An error after the first line can only be told in the
 // list itself.
 func (s *Server) end(l *list, r *http.Request, err error) {
+	if errors.Is(err, ErrPartial) {
+		l.w.Header().Set(http.TrailerPrefix+Partial, strings.TrimPrefix(err.Error(), ErrPartial.Error()+": "))
+		err = nil
+	}
 	if err != nil && r.Context().Err() == nil {
 		if l.n == 0 && !l.follow {
 			s.fail(l.w, r, err)

@@ -31,6 +31,8 @@ const (
 )
 
 var (
+	// ErrPartial, behind a list, says why it is not all that was asked for.
+	ErrPartial = errors.New("partial")
 	// ErrNotFound is for what is not in the log (any more).
 	ErrNotFound = errors.New("not found")
 	// ErrInvalid is for a request that cannot be carried out as it is.
@@ -49,7 +51,7 @@ type EventQuery struct {
 type RunQuery struct {
 	Rule, Device, State string
 	Replay              bool
-	Limit               int
+	Limit               int // the newest so many; 0: 100
 	Follow              bool
 }
 

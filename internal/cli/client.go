@@ -192,8 +192,16 @@ func (c *client) lines(ctx context.Context, path string, query url.Values, fn fu
 	if ctx.Err() != nil {
 		return nil // a person ended it
 	}
+	if why := resp.Trailer.Get(api.Partial); why != "" && sc.Err() == nil {
+		return &partialError{clean(why)}
+	}
 	return sc.Err()
 }
+
+// partialError says why a list is not all that was asked for.
+type partialError struct{ why string }
+
+func (e *partialError) Error() string { return e.why }
 
 // list prints what the server lists, a line each. Where there is nothing, people
 // are told so: an empty screen could be a mistake.
@@ -203,6 +211,10 @@ func (a *app) list(cmd *cobra.Command, c *client, path string, query url.Values,
 		n++
 		return show(line)
 	})
+	if p := (*partialError)(nil); errors.As(err, &p) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s (%s)\n", p.why, counted(n, "line"))
+		return nil
+	}
 	if err == nil && n == 0 && !a.json && query.Get("follow") == "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), nothing)
 	}

@@ -67,7 +67,7 @@ func (a *app) runsCmd() *cobra.Command {
 	cmd.Flags().StringVar(&device, "device", "", "device")
 	cmd.Flags().StringVar(&state, "state", "", "pending, running, waiting, succeeded, failed, in_doubt, discarded")
 	cmd.Flags().BoolVar(&replay, "replay", false, "only those of replays")
-	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many, the newest")
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many, the newest; 0 for 100")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as runs change")
 	return cmd
 }

@@ -211,16 +211,18 @@ func (b backend) Runs(ctx context.Context, q api.RunQuery, yield func(any) error
 		})
 		defer stop()
 	}
-	views := b.d.worker.Runs(worker.Filter{Status: q.State, Rule: q.Rule, Device: q.Device, Limit: max(q.Limit, 1) * 4})
-	views = slices.DeleteFunc(views, func(v worker.RunView) bool { return !fits(&v) })
-	if q.Limit > 0 && len(views) < q.Limit {
+	if q.Limit == 0 {
+		q.Limit = defaultRuns
+	}
+	views := b.d.worker.Runs(worker.Filter{Status: q.State, Fits: fits, Limit: q.Limit})
+	var partial error
+	if len(views) < q.Limit {
 		var err error
-		if views, err = b.olderRuns(ctx, &q, views, q.Limit); err != nil {
+		if views, err = b.olderRuns(ctx, &q, views); errors.Is(err, api.ErrPartial) {
+			partial = err
+		} else if err != nil {
 			return err
 		}
-	}
-	if q.Limit > 0 && len(views) > q.Limit {
-		views = views[:q.Limit]
 	}
 	for _, v := range slices.Backward(views) {
 		if err := yield(v); err != nil {
@@ -239,8 +241,11 @@ func (b backend) Runs(ctx context.Context, q api.RunQuery, yield func(any) error
 			return nil
 		}
 	}
-	return nil
+	return partial
 }
+
+// defaultRuns is how many runs a list has that says nothing of it.
+const defaultRuns = 100
 
 func (b backend) Run(ctx context.Context, id string) (any, error) {
 	v, err := b.find(ctx, id)
@@ -261,11 +266,19 @@ func (b backend) find(ctx context.Context, id string) (worker.RunView, error) {
 	return v, err
 }
 
+// maxDeadLetters is how many a list has at most.
+const maxDeadLetters = 10_000
+
 func (b backend) DeadLetters(_ context.Context, yield func(any) error) error {
-	for _, v := range slices.Backward(b.d.worker.DeadLetters(worker.Filter{Limit: 10_000})) {
+	views := b.d.worker.DeadLetters(worker.Filter{Limit: maxDeadLetters + 1})
+	all := len(views) <= maxDeadLetters
+	for _, v := range slices.Backward(views[:min(len(views), maxDeadLetters)]) {
 		if err := yield(v); err != nil {
 			return err
 		}
+	}
+	if !all {
+		return fmt.Errorf("%w: there are more, which are older; the list has the newest", api.ErrPartial)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -22,10 +23,11 @@ const (
 	olderStretch = 4096
 )
 
-// olderRuns adds runs that ended before this server started, until there are so
-// many or its time is over. views are those that memory has, newest first, and
-// so is what it gives.
-func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.RunView, want int) ([]worker.RunView, error) {
+// olderRuns adds runs that ended before this server started, until there are as
+// many as q asks for. views are those that memory has, newest first, and so is
+// what it gives. The error is an api.ErrPartial where its time was over before
+// it was at the log's beginning.
+func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.RunView) ([]worker.RunView, error) {
 	st, err := b.d.log.State(ctx)
 	if err != nil {
 		return views, err
@@ -34,15 +36,22 @@ func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.
 	for i := range views {
 		known[views[i].ID] = true
 	}
+	var partial error
 	until := time.Now().Add(olderFor)
-	for end := st.Last; end >= st.First && end > 0 && len(views) < want && time.Now().Before(until); {
+	over := func() bool {
+		if partial == nil && time.Now().After(until) {
+			partial = fmt.Errorf("%w: the log was searched for %s, from its end; older runs may be missing", api.ErrPartial, olderFor)
+		}
+		return partial != nil
+	}
+	for end := st.Last; end >= st.First && end > 0 && len(views) < q.Limit && !over(); {
 		first := max(st.First, end-min(end-1, olderStretch-1), 1)
 		ids, err := b.decidedIn(ctx, q, first, end)
 		if err != nil {
 			return views, err
 		}
 		for _, id := range slices.Backward(ids) {
-			if known[id] || len(views) >= want || !time.Now().Before(until) {
+			if known[id] || len(views) >= q.Limit || over() {
 				continue
 			}
 			v, err := b.d.worker.Find(ctx, id)
@@ -65,7 +74,7 @@ func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.
 		b, _ := record.ParsePosition(y.Decided)
 		return cmp.Or(cmp.Compare(b.Seq, a.Seq), cmp.Compare(b.Index, a.Index))
 	})
-	return views, nil
+	return views, partial
 }
 
 // decidedIn lists the runs that were decided in a stretch of the log, in order.

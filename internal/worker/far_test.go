@@ -63,7 +63,7 @@ func TestSlowDeviceKeepsNobodyWaiting(t *testing.T) {
 		t.Errorf("%d runs need the rule, want 600", n)
 	}
 	last := strings.TrimSuffix(slow[599], "/1")
-	if v := r.w.Runs(Filter{Device: "slow", Limit: 3}); len(v) != 3 || v[0].ID != last || v[0].Status != "pending" {
+	if v := r.w.Runs(Filter{Fits: of("slow"), Limit: 3}); len(v) != 3 || v[0].ID != last || v[0].Status != "pending" {
 		t.Errorf("newest runs = %+v", v)
 	}
 	if v, err := r.w.Find(t.Context(), last); err != nil || v.Status != "pending" || v.Event == nil {
@@ -221,7 +221,7 @@ func TestRequeueOfWhatTheLogHasNot(t *testing.T) {
 			if broken != nil {
 				want = "bad sector"
 			}
-			dead := r.w.DeadLetters(Filter{Device: "sw1"})
+			dead := r.w.DeadLetters(Filter{Fits: of("sw1")})
 			if len(dead) != 1 || !strings.Contains(dead[0].Error, want) || dead[0].Rule != "x" {
 				t.Errorf("dead letters of sw1: %+v", dead)
 			}
@@ -282,4 +282,9 @@ func TestEventIsDoneOnce(t *testing.T) {
 			t.Errorf("snapshot %v: the event was told as done %d times", snapshot, told.n)
 		}
 	}
+}
+
+// of chooses the runs of a device.
+func of(device string) func(*RunView) bool {
+	return func(v *RunView) bool { return v.Device == device }
 }

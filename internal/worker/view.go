@@ -167,15 +167,15 @@ func (d *deadLetter) view(whole bool) RunView {
 	return viewOf(d.start, nil, d.at, &run.State{Outcome: d.outcome, Error: d.reason, Ended: d.when}, false)
 }
 
-// Filter chooses runs. Empty fields choose all.
+// Filter chooses runs.
 type Filter struct {
-	Status, Rule, Device string
-	Limit                int // 0: 100
+	Status string              // "": any
+	Fits   func(*RunView) bool // nil: all
+	Limit  int                 // 0: 100
 }
 
 func (f *Filter) match(v *RunView) bool {
-	return (f.Status == "" || f.Status == v.Status) &&
-		(f.Rule == "" || f.Rule == v.Rule) && (f.Device == "" || f.Device == v.Device)
+	return (f.Status == "" || f.Status == v.Status) && (f.Fits == nil || f.Fits(v))
 }
 
 // Runs lists the runs that memory holds, newest first, without their steps:
