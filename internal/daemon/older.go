@@ -19,7 +19,8 @@ const (
 	// olderFor is for how long the log is searched for runs that a list has
 	// room for: memory has only those since the start.
 	olderFor = time.Second
-	// olderStretch is how many sequences are searched at once, from the log's end.
+	// olderStretch is how many sequences are searched at once at most. The first
+	// are few: what is asked for is mostly at the log's end.
 	olderStretch = 4096
 )
 
@@ -44,8 +45,9 @@ func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.
 		}
 		return partial != nil
 	}
-	for end := st.Last; end >= st.First && end > 0 && len(views) < q.Limit && !over(); {
-		first := max(st.First, end-min(end-1, olderStretch-1), 1)
+	stretch := uint64(firstWindow)
+	for end := st.Last; end >= st.First && end > 0 && len(views) < q.Limit && !over(); stretch = min(4*stretch, olderStretch) {
+		first := max(st.First, end-min(end-1, stretch-1), 1)
 		ids, err := b.decidedIn(ctx, q, first, end)
 		if err != nil {
 			return views, err
