@@ -207,10 +207,19 @@ func (e *partialError) Error() string { return e.why }
 // are told so: an empty screen could be a mistake.
 func (a *app) list(cmd *cobra.Command, c *client, path string, query url.Values, show func([]byte) error, nothing string) error {
 	n := 0
+	flush := func() error { return nil }
+	if query.Get("follow") == "" { // a line at a time would be a write each
+		out, buf := a.out, bufio.NewWriterSize(a.out, 64<<10)
+		a.out, flush = buf, buf.Flush
+		defer func() { a.out = out }()
+	}
 	err := c.lines(cmd.Context(), path, query, func(line []byte) error {
 		n++
 		return show(line)
 	})
+	if out := flush(); err == nil {
+		err = out
+	}
 	if p := (*partialError)(nil); errors.As(err, &p) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s (%s)\n", p.why, counted(n, "line"))
 		return nil

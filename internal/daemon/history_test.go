@@ -174,6 +174,36 @@ func TestTheNewestThatFitAreFoundHoweverFarBack(t *testing.T) {
 	}
 }
 
+// What waits for long is not kept in memory, but read again.
+func TestWhatWaitsIsReadAgain(t *testing.T) {
+	l := filled(t)
+	l.event("later", "interface_down", "")
+	l.decide("later", 2, 1, &record.Decision{At: l.at["later"], Verdict: record.Duplicate, Of: l.ids["a"]})
+	st, err := l.log.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := history{l.log}.scan(t.Context(), api.EventQuery{})
+	s.room = 1
+	var got []string
+	s.yield = func(e *api.Entry) error {
+		got = append(got, e.Event.Device+" "+e.Status+" "+string(e.Event.Raw)+" "+string(e.Of))
+		if len(s.near) > 1 {
+			t.Errorf("%d batches are kept", len(s.near))
+		}
+		return nil
+	}
+	if err := l.log.Range(t.Context(), record.Position{}, record.Position{Seq: st.Last}, both, s.apply); err != nil {
+		t.Fatal(err)
+	}
+	a := string(l.ids["a"])
+	want := []string{"bad rejected raw of bad ", "a decided raw of a ", "b unmatched raw of b ", "c duplicate raw of c " + a,
+		"late unmatched raw of late ", "later duplicate raw of later " + a}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestFollowingGoesOn(t *testing.T) {
 	l := filled(t)
 	ctx, stop := context.WithCancel(t.Context())
