@@ -21,7 +21,7 @@ const (
 	olderFor = time.Second
 	// olderStretch is how many sequences are searched at once at most. The first
 	// are few: what is asked for is mostly at the log's end.
-	olderStretch = 4096
+	olderStretch = 1024
 )
 
 // olderRuns adds runs that ended before this server started, until there are as
