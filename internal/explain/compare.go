@@ -92,6 +92,7 @@ type Took struct {
 const (
 	maxTook    = 20      // events that are listed of each
 	maxHeads   = 200_000 // events whose device is remembered for what comes of them later
+	maxWaiting = 500_000 // events that are not decided yet
 	maxMatched = 500_000 // runs of one rule
 )
 
@@ -102,11 +103,17 @@ type Comparison struct {
 	took  map[string]map[event.ID]Took // by rule
 	other map[string]map[string]int    // by rule and outcome
 	sets  map[string]bool
+	first record.Position // that is compared
 
-	waiting map[record.Position]head // events that are not decided yet
+	waiting []waiting // events that are not decided yet, in order
 	heads   map[event.ID]head
 	ring    []event.ID
 	next    int
+}
+
+type waiting struct {
+	at record.Position
+	head
 }
 
 type head struct {
@@ -118,7 +125,7 @@ type head struct {
 // NewComparison compares pairs.
 func NewComparison(pairs []Pair) *Comparison {
 	c := &Comparison{pairs: pairs, took: map[string]map[event.ID]Took{}, other: map[string]map[string]int{},
-		sets: map[string]bool{}, waiting: map[record.Position]head{}, heads: map[event.ID]head{}}
+		sets: map[string]bool{}, heads: map[event.ID]head{}}
 	for _, p := range pairs {
 		for _, name := range []string{p.Shadow, p.Active} {
 			c.took[name] = map[event.ID]Took{}
@@ -128,28 +135,55 @@ func NewComparison(pairs []Pair) *Comparison {
 	return c
 }
 
-// Apply takes a batch, in order.
+// Apply takes a batch, in order. What it decides is about events before it, also
+// where it holds events of its own.
 func (c *Comparison) Apply(b *record.Batch) {
-	switch b.Subject {
-	case record.Events:
-		for i := range b.Records {
-			if ev := b.Records[i].Event; b.Records[i].Kind == record.KindEvent {
-				h := head{event.ID(strings.Clone(string(ev.ID))), strings.Clone(ev.Type), strings.Clone(ev.Device), b.Time}
-				c.waiting[b.At(i)] = h
-				c.remember(h)
-			}
-		}
-	case record.Decisions:
-		if !c.sets[b.RulesVersion] && b.EventCount > 0 {
-			c.sets[strings.Clone(b.RulesVersion)] = true
-		}
-		for i := range b.Records {
-			if d := b.Records[i].Decision; d != nil && !d.Replay {
-				c.decision(b, d)
-			}
-		}
-		maps.DeleteFunc(c.waiting, func(at record.Position, _ head) bool { return !b.Through.Less(at) })
+	if c.first.IsZero() {
+		c.first = b.At(0)
 	}
+	if b.Holds(record.Decisions) {
+		c.decisions(b)
+	}
+	for i := range b.Records {
+		ev := b.Records[i].Event
+		if b.Records[i].Kind != record.KindEvent {
+			continue
+		}
+		h := head{event.ID(strings.Clone(string(ev.ID))), strings.Clone(ev.Type), strings.Clone(ev.Device), b.Time}
+		if len(c.waiting) == maxWaiting {
+			c.waiting = c.waiting[1:]
+		}
+		c.waiting = append(c.waiting, waiting{b.At(i), h})
+		c.remember(h)
+	}
+}
+
+func (c *Comparison) decisions(b *record.Batch) {
+	if !c.sets[b.RulesVersion] && b.EventCount > 0 {
+		c.sets[strings.Clone(b.RulesVersion)] = true
+	}
+	for i := range b.Records {
+		if d := b.Records[i].Decision; d != nil && !d.Replay {
+			c.decision(b, d)
+		}
+	}
+	n := 0
+	for n < len(c.waiting) && !b.Through.Less(c.waiting[n].at) {
+		n++
+	}
+	c.waiting = c.waiting[n:]
+}
+
+// about is the event that was logged at a position. Of one that is not known any
+// more, the position names it.
+func (c *Comparison) about(at record.Position) head {
+	i, ok := slices.BinarySearchFunc(c.waiting, at, func(w waiting, at record.Position) int {
+		return cmp.Or(cmp.Compare(w.at.Seq, at.Seq), cmp.Compare(w.at.Index, at.Index))
+	})
+	if !ok {
+		return head{id: event.ID(at.String())}
+	}
+	return c.waiting[i].head
 }
 
 func (c *Comparison) remember(h head) {
@@ -164,7 +198,10 @@ func (c *Comparison) remember(h head) {
 }
 
 func (c *Comparison) decision(b *record.Batch, d *record.Decision) {
-	own := c.waiting[d.At]
+	if d.At.Less(c.first) {
+		return // its event came before what is compared
+	}
+	own := c.about(d.At)
 	if !d.OfEvent() {
 		own = head{time: b.Time}
 		if !d.Due.IsZero() {

@@ -3,6 +3,7 @@ package explain
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -298,4 +299,50 @@ func TestCompare(t *testing.T) {
 	if flaps.ShadowRuns != 0 || flaps.Active != "flaps" || got[2].ShadowRuns != 0 {
 		t.Errorf("%+v, %+v", flaps, got[2])
 	}
+
+	// Under load, decisions and the events behind them are written together.
+	c = NewComparison(pairs)
+	for _, b := range together(d.batches) {
+		c.Apply(b)
+	}
+	if diff := cmp.Diff(got, c.Result()); diff != "" {
+		t.Error("decisions in a batch with the next event:", diff)
+	}
+	// Decisions about what came before the stretch are not in it.
+	c = NewComparison(pairs)
+	for _, b := range d.batches[len(d.batches)-3:] {
+		c.Apply(b)
+	}
+	if r := c.Result()[0]; r.ShadowRuns+r.ActiveRuns != 0 || fmt.Sprint(r.Held) != "[duplicate 1]" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// together puts each batch of decisions into one with the batch that follows, as
+// the log does where both wait.
+func together(batches []*record.Batch) (out []*record.Batch) {
+	for i := 0; i < len(batches); i++ {
+		b := *batches[i]
+		if b.Subject == record.Decisions && i+1 < len(batches) {
+			i++
+			next := batches[i]
+			at := record.Position{Seq: b.Seq, Index: uint32(len(b.Records))}
+			for _, later := range batches[i+1:] { // what is decided about what has moved
+				if later.From == next.At(0) {
+					later.From = at
+				}
+				if later.Through == next.At(0) {
+					later.Through = at
+				}
+				for j := range later.Records {
+					if d := later.Records[j].Decision; d != nil && d.At == next.At(0) {
+						d.At = at
+					}
+				}
+			}
+			b.Time, b.Records = next.Time, append(slices.Clone(b.Records), next.Records...)
+		}
+		out = append(out, &b)
+	}
+	return out
 }
