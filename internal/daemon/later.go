@@ -47,16 +47,20 @@ func (h history) later(ctx context.Context, e *api.Entry) error {
 	if err != nil {
 		return err
 	}
+	at, err := record.ParsePosition(e.Position)
+	if err != nil {
+		return err
+	}
 	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, laterPatience)
 	defer cancel()
 	end := e.LogTime.Add(laterFor)
-	err = h.log.RangeSince(ctx, e.LogTime, record.Position{Seq: st.Last}, []record.Subject{record.Decisions}, func(b *record.Batch) error {
+	err = h.log.RangeFast(ctx, before(at.Seq), record.Position{Seq: st.Last}, []record.Subject{record.Decisions}, func(b *record.Batch) error {
 		if b.Time.After(end) {
 			return eventlog.ErrStop
 		}
 		for i := range b.Records {
-			if d := b.Records[i].Decision; d != nil && !d.Replay && (d.At.String() != e.Position || !d.Due.IsZero()) {
+			if d := b.Records[i].Decision; d != nil && !d.Replay && (d.At != at || !d.Due.IsZero()) {
 				e.Later = append(e.Later, cameOf(e.Event.ID, b.Time, d)...)
 			}
 		}
