@@ -218,7 +218,7 @@ func (b backend) Runs(ctx context.Context, q api.RunQuery, yield func(any) error
 	var partial error
 	if len(views) < q.Limit {
 		var err error
-		if views, err = b.olderRuns(ctx, &q, views); errors.Is(err, api.ErrPartial) {
+		if views, err = (older{b.d.log, b.d.worker.Find, time.Now}).add(ctx, &q, views); errors.Is(err, api.ErrPartial) {
 			partial = err
 		} else if err != nil {
 			return err

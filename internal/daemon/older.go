@@ -24,12 +24,18 @@ const (
 	olderStretch = 1024
 )
 
-// olderRuns adds runs that ended before this server started, until there are as
-// many as q asks for. views are those that memory has, newest first, and so is
-// what it gives. The error is an api.ErrPartial where its time was over before
-// it was at the log's beginning.
-func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.RunView) ([]worker.RunView, error) {
-	st, err := b.d.log.State(ctx)
+// older finds runs that ended before this server started.
+type older struct {
+	log  *eventlog.Log
+	find func(ctx context.Context, id string) (worker.RunView, error)
+	now  func() time.Time
+}
+
+// add gives views, which memory has, newest first, and runs of the log until there
+// are as many as q asks for, in the same order. The error is an api.ErrPartial
+// where olderFor was over before the log's beginning was reached.
+func (o older) add(ctx context.Context, q *api.RunQuery, views []worker.RunView) ([]worker.RunView, error) {
+	st, err := o.log.State(ctx)
 	if err != nil {
 		return views, err
 	}
@@ -38,9 +44,9 @@ func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.
 		known[views[i].ID] = true
 	}
 	var partial error
-	until := time.Now().Add(olderFor)
+	until := o.now().Add(olderFor)
 	over := func() bool {
-		if partial == nil && time.Now().After(until) {
+		if partial == nil && o.now().After(until) {
 			partial = fmt.Errorf("%w: the log was searched for %s, from its end; older runs may be missing", api.ErrPartial, olderFor)
 		}
 		return partial != nil
@@ -48,7 +54,7 @@ func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.
 	stretch := uint64(firstWindow)
 	for end := st.Last; end >= st.First && end > 0 && len(views) < q.Limit && !over(); stretch = min(4*stretch, olderStretch) {
 		first := max(st.First, end-min(end-1, stretch-1), 1)
-		ids, err := b.decidedIn(ctx, q, first, end)
+		ids, err := o.decidedIn(ctx, q, first, end)
 		if err != nil {
 			return views, err
 		}
@@ -56,7 +62,7 @@ func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.
 			if known[id] || len(views) >= q.Limit || over() {
 				continue
 			}
-			v, err := b.d.worker.Find(ctx, id)
+			v, err := o.find(ctx, id)
 			if errors.Is(err, worker.ErrUnknownRun) {
 				continue
 			}
@@ -80,9 +86,9 @@ func (b backend) olderRuns(ctx context.Context, q *api.RunQuery, views []worker.
 }
 
 // decidedIn lists the runs that were decided in a stretch of the log, in order.
-func (b backend) decidedIn(ctx context.Context, q *api.RunQuery, first, last uint64) ([]string, error) {
+func (o older) decidedIn(ctx context.Context, q *api.RunQuery, first, last uint64) ([]string, error) {
 	var ids []string
-	err := b.d.log.Range(ctx, before(first), record.Position{Seq: last}, []record.Subject{record.Decisions}, func(batch *record.Batch) error {
+	err := o.log.Range(ctx, before(first), record.Position{Seq: last}, []record.Subject{record.Decisions}, func(batch *record.Batch) error {
 		for i := range batch.Records {
 			d := batch.Records[i].Decision
 			if d == nil || q.Replay && !d.Replay {
