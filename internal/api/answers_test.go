@@ -109,7 +109,7 @@ func TestQueries(t *testing.T) {
 		t.Errorf("%+v", b.runQuery)
 	}
 	for query, says := range map[string]string{
-		"limit=x": "limit", "limit=-1": "limit", "limit=99999999999999999999": "limit",
+		"limit=x": "limit", "limit=-1": "limit", "limit=1000001": "limit", "limit=9223372036854775807": "limit", "limit=99999999999999999999": "limit",
 		"since=yesterday": "since", "until=1": "until",
 	} {
 		w := request(s, "GET", "/api/v1/events?"+query, there, "", bearer)

@@ -210,6 +210,10 @@ func profile(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// maxLimit is how long a list may be asked for: what it may hold is kept in
+// memory until its end is known.
+const maxLimit = 1_000_000
+
 func number(v url.Values, name string) (int, error) {
 	text := v.Get(name)
 	if text == "" {
@@ -218,6 +222,9 @@ func number(v url.Values, name string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
 		return 0, fmt.Errorf("%w: %s: %q is no number", ErrInvalid, name, text)
+	}
+	if n > maxLimit {
+		return 0, fmt.Errorf("%w: %s: at most %d", ErrInvalid, name, maxLimit)
 	}
 	return n, nil
 }

@@ -13,8 +13,8 @@ import (
 
 // scan puts events and decisions together; the order is that of the log. An
 // event waits until it is decided, which in a burst may be a million events
-// later. So all that is kept of it is where it stands: it is read again when it
-// is asked for.
+// later. So all that is kept of it, and of its decision, is where they stand:
+// they are read again when they are given.
 type scan struct {
 	q       api.EventQuery
 	f       *filter
@@ -32,7 +32,7 @@ type scan struct {
 	room    int      // for records in near; one batch may have more
 }
 
-const nearRecords = 2048
+const nearRecords = 4096
 
 // waiting are the events of one batch that fit and are not decided yet.
 type waiting struct {
@@ -42,9 +42,9 @@ type waiting struct {
 
 // fit is an event that fits.
 type fit struct {
-	at       record.Position
-	status   string
-	decision *record.Decision // nil: none that says more than the status
+	at     record.Position
+	status string
+	by     record.Position // of the decision; zero: none says more than the status
 }
 
 func (h history) scan(ctx context.Context, q api.EventQuery) *scan {
@@ -112,13 +112,23 @@ func (s *scan) decisions(b *record.Batch) error {
 	if s.open == 0 || !b.Holds(record.Decisions) {
 		return nil
 	}
-	by := map[record.Position]*record.Decision{}
+	if b.Through.Less(record.Position{Seq: s.waiting[0].seq, Index: s.waiting[0].at[0]}) {
+		return nil
+	}
+	by := map[record.Position]int{}
 	for i := range b.Records {
 		if d := b.Records[i].Decision; d != nil && d.OfEvent() {
-			by[d.At] = d
+			by[d.At] = i
 		}
 	}
-	return s.end(b.Through, func(at record.Position) fit { return fit{at, statusOf(by[at]), by[at]} })
+	s.remember(b)
+	return s.end(b.Through, func(at record.Position) fit {
+		i, ok := by[at]
+		if !ok {
+			return fit{at: at, status: statusOf(nil)}
+		}
+		return fit{at, statusOf(b.Records[i].Decision), b.At(i)}
+	})
 }
 
 // end gives what waits up to a position, where its status is what is asked for.
@@ -208,7 +218,12 @@ func (s *scan) tell(x fit, yield func(*api.Entry) error) error {
 	if r.Kind == record.KindRejected {
 		e.Reason = r.Rejected.Reason
 	}
-	if d := x.decision; d != nil {
+	if !x.by.IsZero() {
+		b, err := s.batch(x.by.Seq)
+		if err != nil {
+			return err
+		}
+		d := b.Records[x.by.Index].Decision
 		e.Reason, e.Of = d.Reason, d.Of
 		for _, r := range d.Runs {
 			e.Runs = append(e.Runs, r.Run)
