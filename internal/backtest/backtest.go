@@ -78,9 +78,15 @@ func New(o Options) *Backtest {
 // been.
 func (c Candidate) Reach() time.Duration {
 	set := c.Rules.Set
-	longest := time.Duration(0)
+	longest, limits := time.Duration(0), time.Duration(0)
+	for _, l := range set.GlobalLimits() {
+		limits = max(limits, l.Within)
+	}
 	for _, r := range set.Rules {
-		var sum time.Duration
+		var sum, own time.Duration
+		for _, l := range r.Limits() {
+			own = max(own, l.Within)
+		}
 		if r.Dedup != nil {
 			sum += r.Dedup.Within
 		}
@@ -96,7 +102,7 @@ func (c Candidate) Reach() time.Duration {
 				sum += g.Wait + max(g.Interval, g.Repeat)
 			}
 		}
-		longest = max(longest, sum)
+		longest = max(longest, sum+max(own, limits))
 	}
 	return max(set.GlobalWithin()+longest, set.Redelivery)
 }

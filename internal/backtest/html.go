@@ -41,9 +41,10 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.1f", 100*float64(part)/float64(whole))
 	},
-	"more": func(total, listed int) int { return total - listed },
-	"head": func(d []DeviceSample) []DeviceSample { return d[:min(len(d), shown)] },
-	"tail": func(d []DeviceSample) []DeviceSample { return d[min(len(d), shown):] },
+	"whose": func(l LimitResult) string { return l.whose() },
+	"more":  func(total, listed int) int { return total - listed },
+	"head":  func(d []DeviceSample) []DeviceSample { return d[:min(len(d), shown)] },
+	"tail":  func(d []DeviceSample) []DeviceSample { return d[min(len(d), shown):] },
 }).Parse(pageSource))
 
 // view is what the page is made of.
@@ -62,6 +63,8 @@ type view struct {
 	Diffs     []RuleDiff
 	Idle      []string // rules that would have run nothing
 	Busy      []RuleResult
+	Limits    []LimitResult // those that would have refused something
+	Unused    int           // limits that would not
 }
 
 // HTML writes a report as one page that needs nothing else: no other file, no
@@ -81,6 +84,13 @@ func (r *Report) HTML(w io.Writer) error {
 		}
 		v.Sparks[x.Rule] = spark(x.Timeline, len(r.Timeline.Events))
 		v.Busy = append(v.Busy, *x)
+	}
+	for _, l := range r.Rules.Limits {
+		if l.Refused == 0 {
+			v.Unused++
+			continue
+		}
+		v.Limits = append(v.Limits, l)
 	}
 	for _, d := range r.Rules.TopDevices {
 		v.MaxRuns = max(v.MaxRuns, d.Runs)

@@ -85,10 +85,43 @@ type Result struct {
 	TopDevices []DeviceCount `json:"top_devices"`
 	Types      []TypeCount   `json:"types"`
 	Situations Situations    `json:"situations"`
+	// Limits are what each limit would have refused; those that refused nothing
+	// are in it, too. Refused is the sum.
+	Limits  []LimitResult `json:"limits,omitempty"`
+	Refused uint64        `json:"refused"`
 	// Uncounted is how many runs touched a device after more pairs of rule
 	// and device had been seen than are remembered (MaxPairs): their devices
 	// are missing in the lists, and in nothing else.
 	Uncounted uint64 `json:"uncounted_devices,omitempty"`
+}
+
+// LimitResult is what one limit would have refused. A run that several limits have
+// no room for counts for the first of them.
+type LimitResult struct {
+	Rule    string     `json:"rule,omitempty"` // whose limit it is; "" for all rules together
+	Limit   string     `json:"limit"`          // as in "5 runs in 1h by device"
+	Refused uint64     `json:"refused"`
+	First   *Refusal   `json:"first,omitempty"`
+	Keys    int        `json:"keys,omitempty"` // different ones under which it refused
+	Top     []KeyCount `json:"top_keys,omitempty"`
+	// Uncounted is how many refusals were under keys beyond those that are
+	// remembered (MaxPairs).
+	Uncounted uint64 `json:"uncounted_keys,omitempty"`
+}
+
+// Refusal is one run that a limit had no room for.
+type Refusal struct {
+	Time     time.Time `json:"time"`     // log time
+	Position string    `json:"position"` // of the record that set it off, or brought the time
+	Rule     string    `json:"rule"`     // whose run it would have been
+	Key      string    `json:"key,omitempty"`
+	Detail   string    `json:"detail"`
+}
+
+// KeyCount is a key and the runs that were refused under it.
+type KeyCount struct {
+	Key     string `json:"key"`
+	Refused uint64 `json:"refused"`
 }
 
 // Minute is a minute of log time and how many runs it would have started.
@@ -118,6 +151,7 @@ type RuleResult struct {
 	Absorbed   uint64 `json:"absorbed,omitempty"`
 	Released   uint64 `json:"released,omitempty"`
 	Duplicate  uint64 `json:"deduplicated,omitempty"` // by the rule's own window
+	Refused    uint64 `json:"refused,omitempty"`      // runs for which a limit had no room
 	Suppressed uint64 `json:"suppressed,omitempty"`   // the sum of the five below
 	Dampened   uint64 `json:"dampened,omitempty"`
 	Upstream   uint64 `json:"upstream,omitempty"`

@@ -34,6 +34,7 @@ type side struct {
 	verdicts         [5]uint64 // by record.Verdict
 	busiest          peak
 	situations       Situations
+	limits           []*limitTally
 }
 
 // started is one run that would have been started.
@@ -50,6 +51,7 @@ type tally struct{ runs uint64 }
 type ruleTally struct {
 	RuleResult
 	grouped bool
+	story   bool // it has a situation
 	devices map[string]*tally
 	busiest peak
 	line    series
@@ -66,9 +68,11 @@ func newSide(t *Backtest, c Candidate) *side {
 		x := s.rule(r.Name)
 		x.Version, x.Mode, x.Form = r.Version, r.Mode, "single"
 		if r.Plan != nil {
-			x.Form, x.grouped = formName(r.Plan.Form), r.Plan.Group != nil
+			x.Form, x.grouped, x.story = formName(r.Plan.Form), r.Plan.Group != nil, r.Plan.Situation != nil
 		}
+		s.limit(r.Name)
 	}
+	s.limit("")
 	return s
 }
 
@@ -166,7 +170,7 @@ func (s *side) decision(b *record.Batch, d *record.Decision) {
 		s.run(started{d: d, run: &d.Runs[i], at: at})
 	}
 	for i := range d.Notes {
-		s.note(&d.Notes[i])
+		s.note(&d.Notes[i], d, at)
 	}
 	attached := slices.ContainsFunc(d.Notes, func(n record.RuleNote) bool { return n.Outcome == "upstream" })
 	for i := range d.Situations {
@@ -247,7 +251,7 @@ func devices(st *started, fn func(string)) {
 	}
 }
 
-func (s *side) note(n *record.RuleNote) {
+func (s *side) note(n *record.RuleNote, d *record.Decision, at time.Time) {
 	x := s.rule(n.Rule)
 	held := func(c *uint64) { *c++; x.Suppressed++ }
 	switch n.Outcome {
@@ -280,6 +284,8 @@ func (s *side) note(n *record.RuleNote) {
 		held(&x.Late)
 	case "full":
 		held(&x.Full)
+	case "limited":
+		s.refused(x, n, d, at)
 	case "error":
 		if x.Errors == 0 {
 			x.Error = strings.Clone(n.Detail)
@@ -294,6 +300,9 @@ func (s *side) situation(c *record.SituationChange, attached bool) {
 	switch c.Change {
 	case "opened":
 		s.situations.Opened++
+		if x := s.rule(c.Rule); c.Run == "" && !x.grouped {
+			x.Findings++ // a limit refused its run
+		}
 	case "updated":
 		s.situations.Updated++
 		if x := s.rule(c.Rule); c.Run == "" && !x.grouped && !attached {

@@ -33,6 +33,7 @@ func (s *side) result() Result {
 	r := Result{Name: s.c.Name, Version: s.c.Rules.Version(), Runs: s.total, Devices: len(s.devices), Busiest: s.busiest.result(),
 		Decided: s.verdicts[1], Duplicate: s.verdicts[2], Suppressed: s.verdicts[3], Unmatched: s.verdicts[4],
 		TopDevices: top(s.devices, s.t.o.Top), Types: []TypeCount{}, PerRule: []RuleResult{}, Situations: s.situations, Uncounted: s.uncounted}
+	r.Limits, r.Refused = s.limitResults(s.t.o.Top)
 	for _, name := range slices.Sorted(maps.Keys(s.types)) {
 		r.Types = append(r.Types, s.types[name].TypeCount)
 	}

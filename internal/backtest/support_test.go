@@ -31,7 +31,7 @@ const devices = `devices:
 `
 
 // candidate loads rules; each call gives an own one.
-func candidate(t testing.TB, name, rules string) backtest.Candidate {
+func candidate(t testing.TB, name, rules string, all ...rule.GlobalLimit) backtest.Candidate {
 	t.Helper()
 	cat, err := schema.Load()
 	if err != nil {
@@ -39,7 +39,7 @@ func candidate(t testing.TB, name, rules string) backtest.Candidate {
 	}
 	log := rule.ActionSpec{Name: "log", Args: []rule.Arg{{Name: "message", Type: "string", Required: true}}}
 	set, inv, diags := rule.Load(rule.Bundle{Rules: []rule.File{{Name: "r.yaml", Data: []byte(rules)}},
-		Inventory: []rule.File{{Name: "devices.yaml", Data: []byte(devices)}}}, rule.Options{Catalogue: cat, Actions: []rule.ActionSpec{log}})
+		Inventory: []rule.File{{Name: "devices.yaml", Data: []byte(devices)}}, Global: rule.Global{Limits: all}}, rule.Options{Catalogue: cat, Actions: []rule.ActionSpec{log}})
 	if set == nil {
 		for _, d := range diags {
 			t.Error(d.String())

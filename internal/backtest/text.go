@@ -29,6 +29,7 @@ func (r *Report) Text(w io.Writer, clean func(string) string) error {
 		t.diff(r)
 	}
 	t.rules(&r.Rules)
+	t.limits(&r.Rules)
 	t.devices(&r.Rules)
 	t.unmatched(&r.Rules)
 	t.notes(r)
@@ -61,6 +62,9 @@ func (t *texter) head(r *Report) {
 		t.f("; busiest minute %s with %s", x.Busiest.Start.Format(minuteStamp), Number(x.Busiest.Runs))
 	}
 	t.f("\n")
+	if x.Refused > 0 {
+		t.f("Limits would have refused: %s\n", plural(x.Refused, "run"))
+	}
 	if s := x.Situations; s.Opened > 0 {
 		t.f("Situations: %s opened, %s updated, %s resolved\n", Number(s.Opened), Number(s.Updated), Number(s.Resolved))
 	}
@@ -180,6 +184,7 @@ func (r *RuleResult) notes() []string {
 		out = append(out, "mode "+r.Mode)
 	}
 	add(r.Shadow, "run", "%s but for its mode")
+	add(r.Refused, "run", "%s refused by a limit")
 	add(r.Updated, "run", "%s for a situation that was open")
 	add(r.Resolved, "run", "%s for one that was resolved")
 	add(r.Joined, "event", "%s counted towards a finding")
@@ -191,6 +196,41 @@ func (r *RuleResult) notes() []string {
 	add(r.Late, "event", "%s came too late")
 	add(r.Full, "event", "%s not taken: too many keys")
 	add(r.Errors, "event", "%s for which the condition had no answer; the first: %s", r.Error)
+	return out
+}
+
+func (t *texter) limits(x *Result) {
+	if len(x.Limits) == 0 {
+		return
+	}
+	t.f("\nLimits\n  %-28s %-36s %9s %9s  %s\n", "rule", "limit", "refused", "keys", "the first refused")
+	for i, l := range x.Limits {
+		if i == DefaultTop && l.Refused == 0 {
+			t.f("  and %s more that would have refused nothing\n", plural(uint64(len(x.Limits)-i), "limit"))
+			break
+		}
+		first := ""
+		if l.First != nil {
+			first = "  " + l.First.String()
+		}
+		t.f("  %-28s %-36s %9s %9s%s\n", t.clean(l.whose()), t.clean(l.Limit), Number(l.Refused), Number(uint64(l.Keys)), t.clean(first))
+	}
+}
+
+// whose says which rule's limit it is.
+func (l *LimitResult) whose() string {
+	if l.Rule == "" {
+		return "(all rules)"
+	}
+	return l.Rule
+}
+
+// String tells a refusal in one line.
+func (f *Refusal) String() string {
+	out := f.Time.Format(stamp) + " " + f.Rule
+	if f.Key != "" {
+		out += ", " + f.Key
+	}
 	return out
 }
 

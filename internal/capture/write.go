@@ -232,7 +232,7 @@ func (w *writer) same(m *Message) bool {
 }
 
 // kept are the notes that a test expects, beside runs and situations.
-var kept = []string{"shadow", "duplicate", "loop", "held", "released", "absorbed", "dampened", "upstream", "late", "full"}
+var kept = []string{"shadow", "duplicate", "loop", "held", "released", "absorbed", "dampened", "upstream", "late", "limited", "full"}
 
 func (w *writer) expect(came []ruletest.Happening) {
 	unmatched := 0

@@ -37,6 +37,7 @@ type Config struct {
 	Types     Paths                 `yaml:"types"`
 	MIBs      string                `yaml:"mibs"`
 	Dedup     Dedup                 `yaml:"dedup"`
+	Limits    Limits                `yaml:"limits"`
 	Secrets   map[string]secret.Ref `yaml:"secrets"`
 	Actions   map[string]Section    `yaml:"actions"`
 	Handlers  Section               `yaml:"handlers"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,9 @@ inventory: [a.yaml, /b.yaml]
 rules: rules/
 mappings: [m1, m2]
 dedup: {by: [event.device], within: 1m30s, redelivery: 2h}
+limits:
+  - {runs: 200/h}
+  - {devices: 5/15m, by: device.site}
 secrets: {x: "${file:/run/x}"}
 workers: {concurrency: 7, per_action: {http: 2}, pending: 9}
 drain: 3s
@@ -64,6 +68,10 @@ unconfigured_webhooks: refuse
 `))
 	if err != nil {
 		t.Fatal(err)
+	}
+	want := Limits{{Runs: "200/h", Line: 12, Col: 5}, {Devices: "5/15m", By: []string{"device.site"}, Line: 13, Col: 5}}
+	if !reflect.DeepEqual(c.Limits, want) {
+		t.Errorf("limits = %+v, want %+v", c.Limits, want)
 	}
 	if c.HTTP.Listen != "127.0.0.1:8181" {
 		t.Errorf("the environment is not put in: %q", c.HTTP.Listen)

@@ -126,6 +126,9 @@ func (r *StateReader) fail() {
 	r.buf = nil
 }
 
+// More says whether there is anything left.
+func (r *StateReader) More() bool { return len(r.buf) > 0 }
+
 // Uint reads a number.
 func (r *StateReader) Uint() uint64 {
 	v, n := binary.Uvarint(r.buf)

@@ -44,6 +44,10 @@ func Load(cfg *config.Config, actions []rule.ActionSpec) (*Loaded, error) {
 	out := l.edge(l.files(cfg.Inventory, "inventory"))
 	out.Bundle.Rules = l.files(cfg.Rules, "rules")
 	out.Bundle.Global = rule.Global{Off: cfg.Dedup.Off, By: cfg.Dedup.By, Within: time.Duration(cfg.Dedup.Within)}
+	for _, x := range cfg.Limits {
+		at := rule.Pos{File: cfg.Path, Line: x.Line, Col: x.Col}
+		out.Bundle.Global.Limits = append(out.Bundle.Global.Limits, rule.GlobalLimit{Runs: x.Runs, Devices: x.Devices, By: x.By, Pos: at})
+	}
 	out.Bundle.Redelivery = time.Duration(cfg.Dedup.Redelivery)
 	secrets := slices.Sorted(maps.Keys(cfg.Secrets))
 	set, inv, diags := rule.Load(out.Bundle, rule.Options{Catalogue: out.Catalogue, Actions: actions, Secrets: secrets,

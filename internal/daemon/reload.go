@@ -51,7 +51,7 @@ func (d *daemon) tryReload() error {
 	}
 	// What a reload takes, and nothing else.
 	next := d.cfg
-	next.Inventory, next.Rules, next.Mappings, next.Types, next.MIBs, next.Dedup = cfg.Inventory, cfg.Rules, cfg.Mappings, cfg.Types, cfg.MIBs, cfg.Dedup
+	next.Inventory, next.Rules, next.Mappings, next.Types, next.MIBs, next.Dedup, next.Limits = cfg.Inventory, cfg.Rules, cfg.Mappings, cfg.Types, cfg.MIBs, cfg.Dedup, cfg.Limits
 	d.loading.Store(true)
 	loaded, err := Load(&next, d.actions.Registry.Specs())
 	d.loading.Store(false)

@@ -25,6 +25,9 @@ type Rules struct {
 	about     *event.Event
 	ask       rule.Deciding
 	matches   []engine.Match
+	// A run may be for another event than the one in hand, whose matches are
+	// still in use.
+	limit rule.Deciding
 }
 
 var _ engine.Rules = (*Rules)(nil)
@@ -151,6 +154,16 @@ func (r *Rules) Match(ev *event.Event, waits engine.Waits) []engine.Match {
 func (r *Rules) Keeps(name, sig string) bool {
 	x := r.Set.Rule(name)
 	return x != nil && x.Dedup != nil && x.Dedup.Signature == sig
+}
+
+// Limits are what bounds the runs of a rule, with "" those of all rules.
+func (r *Rules) Limits(name string) []correlate.RunLimit { return r.Set.RunLimits(name) }
+
+// LimitKey is the key under which a limit counts a run for ev, and how many
+// there may be. The key is good until the next call.
+func (r *Rules) LimitKey(name string, n int, ev *event.Event) (string, int, error) {
+	r.limit = r.Set.Decide(ev, r.Inventory, r.limit)
+	return r.limit.LimitKey(name, n)
 }
 
 // Plan gives the plan of a rule, nil where it has none.

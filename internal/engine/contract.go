@@ -27,6 +27,14 @@ type Rules interface {
 	// same meaning.
 	Keeps(rule, signature string) bool
 
+	// Limits are what bounds the runs of a rule, and with "" those of all rules
+	// together. The list must not be changed.
+	Limits(rule string) []correlate.RunLimit
+	// LimitKey is the key under which the n-th of them counts a run for ev, and
+	// how many there may be. The error is for a key that has no value: the run
+	// is not started then.
+	LimitKey(rule string, n int, ev *event.Event) (key string, most int, err error)
+
 	// Planned lists the rules that have a plan, in the order of the files.
 	Planned() []string
 	// About is what Match says of a rule whatever the event: Rule, Index,

@@ -29,7 +29,7 @@ func (l *lane) note(number uint64, n record.RuleNote) {
 	d := l.decision(number)
 	if d.Reason == "" && d == l.main && d.Verdict != record.Duplicate {
 		switch n.Outcome {
-		case "duplicate", "loop", "dampened", "upstream", "late", "full":
+		case "duplicate", "loop", "dampened", "upstream", "late", "full", "limited":
 			d.Reason = "rule " + n.Rule + ": " + n.Detail
 		}
 	}

@@ -249,6 +249,7 @@ func (e *Engine) fireReplay(at record.Position, c *record.Command) *lane {
 		return nil
 	}
 	l := e.replay
+	l.logged = e.now.UnixNano()
 	l.fireAt(at, max(l.now, receivedNano(c.End)))
 	e.replay, e.replayID = nil, ""
 	return l
@@ -378,9 +379,13 @@ func (e *Engine) replayLane(c *record.Command) *lane {
 	if e.replay == nil || e.replayID != c.ID {
 		e.replay, e.replayID = newLane(), strings.Clone(c.ID)
 		e.replay.replay, e.replay.dryRun = true, c.DryRun
+		if !c.DryRun {
+			e.replay.limits = e.live.limits
+		}
 		e.replay.global = newWindow(e.rules.Windows().Global, MaxKeys)
 		e.replay.use(e.rules)
 	}
+	e.replay.logged = e.now.UnixNano()
 	return e.replay
 }
 
@@ -400,7 +405,7 @@ func (l *lane) command(d *record.Decision, c *record.Command) {
 	}
 	if st.Run {
 		it := correlate.ItemOf(st.Finding.Event)
-		st.Change.Run = l.start(&p.Match, &it, &st.Finding, st.Branch, st.Change.ID)
+		st.Change.Run, _ = l.start(&p.Match, &it, &st.Finding, st.Branch, st.Change.ID)
 	}
 	d.Situations = append(d.Situations, st.Change)
 	l.settle()

@@ -78,6 +78,11 @@ func (f *fakeRules) Keeps(rule, signature string) bool {
 	return false
 }
 
+func (f *fakeRules) Limits(string) []correlate.RunLimit { return nil }
+func (f *fakeRules) LimitKey(string, int, *event.Event) (string, int, error) {
+	return "", 0, nil
+}
+
 func id(n int) event.ID {
 	return event.ID(fmt.Sprintf("01900000-0000-7000-8000-%012x", n))
 }

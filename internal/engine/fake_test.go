@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,9 +21,11 @@ type plannedRules struct {
 	version string
 	global  time.Duration
 	rules   []planned
+	limits  []fakeLimit
 }
 
 type planned struct {
+	limits []fakeLimit
 	name   string
 	on     []string // type, or type=part
 	plan   *correlate.Plan
@@ -119,6 +122,38 @@ func (f *plannedRules) Binds(_ string, _ int, ev *event.Event, bound []*event.Ev
 		}
 	}
 	return true, nil
+}
+
+// fakeLimit counts by device, or all as one.
+type fakeLimit struct {
+	correlate.RunLimit
+	most     int
+	byDevice bool
+}
+
+func (f *plannedRules) limitsOf(rule string) []fakeLimit {
+	if rule == "" {
+		return f.limits
+	}
+	return f.find(rule).limits
+}
+
+func (f *plannedRules) Limits(rule string) (out []correlate.RunLimit) {
+	for _, l := range f.limitsOf(rule) {
+		out = append(out, l.RunLimit)
+	}
+	return out
+}
+
+func (f *plannedRules) LimitKey(rule string, n int, ev *event.Event) (string, int, error) {
+	l := f.limitsOf(rule)[n]
+	switch {
+	case l.most == 0:
+		return "", 0, errors.New("no such key")
+	case l.byDevice:
+		return ev.Device, l.most, nil
+	}
+	return "", l.most, nil
 }
 func (f *plannedRules) Topology() *correlate.Topology      { return nil }
 func (f *plannedRules) Effect(typ string) correlate.Effect { return "" }

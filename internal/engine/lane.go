@@ -31,6 +31,7 @@ type lane struct {
 	topology   bool   // there is one
 	repeats    string // says why an event is a duplicate
 	situations correlate.Situations
+	limits     limits
 	holds      holds
 	swept      uint32
 
@@ -42,6 +43,8 @@ type lane struct {
 type work struct {
 	at     record.Position
 	due    int64 // of the timer that fires; 0: none does
+	logged int64 // log time of the record, of a replay's lane only
+	bounds []bound
 	envs   []*correlate.Env
 	depth  int // of envs in use
 	room   []byte
@@ -101,7 +104,7 @@ func owner(p *pipe, stage int) uint32 { return p.index<<stageBits | uint32(stage
 
 func newLane() *lane {
 	return &lane{own: map[string]*window{}, names: map[string]*pipe{}, network: correlate.NewNetwork(),
-		situations: correlate.NewSituations(), holds: newHolds()}
+		situations: correlate.NewSituations(), limits: limits{}, holds: newHolds()}
 }
 
 // stage gives the stage that keeps state at a place of the pipe, nil for none.
@@ -251,14 +254,16 @@ func (p *pipe) shift() int64 {
 // rules that get new keys do so by themselves.
 const sweepEvery = 16
 
-// sweep lets one rule forget keys whose time is over.
+// sweep lets one rule forget keys whose time is over, and each limit after all
+// rules.
 func (l *lane) sweep() {
-	if len(l.pipes) == 0 {
-		return
-	}
 	l.swept++
 	if l.swept >= uint32(len(l.pipes)) {
 		l.swept = 0
+		l.limits.expire(l.clock())
+	}
+	if len(l.pipes) == 0 {
+		return
 	}
 	p := l.pipes[l.swept]
 	if p == nil || p.Plan == nil {

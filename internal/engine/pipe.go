@@ -111,8 +111,8 @@ func (l *lane) enter(m *Match, it *correlate.Item, dup bool) answer {
 		}
 	}
 	if p == nil {
-		l.start(m, it, nil, "", "")
-		return took
+		_, a := l.start(m, it, nil, "", "")
+		return max(best, a)
 	}
 	return max(best, l.admit(p, it, inputs, stDampen))
 }
@@ -233,8 +233,8 @@ func (l *lane) give(p *pipe, it *correlate.Item, inputs []correlate.Input) answe
 // single is for rules to which each event is a finding.
 func (l *lane) single(p *pipe, it *correlate.Item, inputs []correlate.Input) answer {
 	if p.Plan == nil || p.Plan.Group == nil && p.Plan.Situation == nil {
-		l.start(&p.Match, it, nil, "", "")
-		return took
+		_, a := l.start(&p.Match, it, nil, "", "")
+		return a
 	}
 	kept := it.Keep()
 	f := correlate.Finding{Event: kept, Events: []correlate.Kept{kept}, Total: 1}
@@ -328,8 +328,8 @@ func (l *lane) found(p *pipe, f *correlate.Finding, stage int) answer {
 		return max(back, l.story(&st)) // there is none where they are full
 	}
 	it := correlate.ItemOf(f.Event)
-	l.start(&p.Match, &it, f, "", "")
-	return took
+	_, a := l.start(&p.Match, &it, f, "", "")
+	return a
 }
 
 // story tells a step in the life of a situation, and runs its steps.
@@ -344,7 +344,7 @@ func (l *lane) story(s *correlate.Story) answer {
 	change := s.Change
 	if s.Run {
 		it := correlate.ItemOf(s.Finding.Event)
-		change.Run = l.start(&p.Match, &it, &s.Finding, s.Branch, change.ID)
+		change.Run, _ = l.start(&p.Match, &it, &s.Finding, s.Branch, change.ID)
 	}
 	if !p.Shadow {
 		d := l.decision(s.Finding.Event.Number())
@@ -353,12 +353,18 @@ func (l *lane) story(s *correlate.Story) answer {
 	return took
 }
 
-// start orders the run of an event, or of a finding, and gives its id.
-func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch, situation string) string {
+// start orders the run of an event, or of a finding, and gives its id; "" where
+// the rule is in shadow, or a limit has no room for it.
+func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch, situation string) (string, answer) {
 	own := l.main != nil && it.Number() == l.mainNumber
+	if no := l.allows(m, it.Event()); no != nil {
+		no.Of = l.otherID(it)
+		l.note(it.Number(), *no)
+		return "", back
+	}
 	if m.Shadow {
 		l.note(it.Number(), record.RuleNote{Rule: m.Rule, Outcome: "shadow", Detail: "would have started a run", Of: l.otherID(it), Key: l.shadowKey(f)})
-		return ""
+		return "", took
 	}
 	d := l.decision(it.Number())
 	if own {
@@ -385,7 +391,7 @@ func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch,
 	}
 	rs.Partition = run.Partition(rs.Device)
 	d.Runs = append(d.Runs, rs)
-	return rs.Run
+	return rs.Run, took
 }
 
 // maxCarried bounds the bytes of the events that a run carries.

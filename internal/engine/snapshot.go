@@ -88,6 +88,9 @@ func (e *Engine) Restore(data []byte) error {
 	if r.err != nil {
 		return fmt.Errorf("engine snapshot: %w", r.err)
 	}
+	if n.replay != nil && !n.replay.dryRun {
+		n.replay.limits = n.live.limits
+	}
 	n.redelivery, n.parts, n.next, n.now, n.resets = redelivery, parts, next, unixNano(now), nil
 	*e = *n
 	return nil
@@ -137,6 +140,10 @@ func (l *lane) save() []byte {
 	l.holds.save(w)
 	l.network.Save(w)
 	l.situations.Save(w)
+	// Without any it is what it was when there were none.
+	if len(l.limits) > 0 && (!l.replay || l.dryRun) {
+		l.limits.save(w)
+	}
 	l.saved.bytes, l.saved.events = len(w.Bytes()), w.Events()
 	return w.Bytes()
 }
@@ -161,6 +168,9 @@ func (l *lane) load(data []byte) error {
 	l.network.Load(r)
 	r.For(ownerSituations)
 	l.situations.Load(r)
+	if r.More() {
+		l.limits.load(r)
+	}
 	return r.Err()
 }
 

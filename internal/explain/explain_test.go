@@ -346,3 +346,32 @@ func together(batches []*record.Batch) (out []*record.Batch) {
 	}
 	return out
 }
+
+// Limits stand last: who asks why there was no run is told which one had no room,
+// and since when.
+func TestLimits(t *testing.T) {
+	d := newDesk(t, `  - name: port-down
+    on: interface_down
+    limits: {runs: 1/10m, by: [device]}`+do)
+	d.event(0, "e1", "interface_down", "sw1", "Gi0/1", "")
+	d.event(time.Second, "e2", "interface_down", "sw1", "Gi0/2", "")
+	for id, want := range map[string]string{
+		"e1": `rule port-down: ran
+  ✓ on         interface_down
+  ✓ limits     there was room: 1 run in 10m by device
+  ✓ do         run RUN
+`,
+		"e2": `rule port-down: limited
+  ✓ on         interface_down
+  ✗ limits     limited: 1 run in 10m by device; room again from 2026-11-25T10:10:00Z
+               key sw1
+`,
+	} {
+		if diff := cmp.Diff(want, d.text(id)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+	if q := d.questions["e2"]; q.Status != "suppressed" || !strings.HasPrefix(q.Decision.Reason, "rule port-down: 1 run in 10m by device; ") {
+		t.Errorf("e2: %s, %q", q.Status, q.Decision.Reason)
+	}
+}

@@ -244,6 +244,7 @@ func (p pipe) after() bool {
 			}
 		}
 	}
+	p.limits()
 	runs := runsOf(p.q.Decision, p.r.Name)
 	for _, r := range runs {
 		p.out.Result = "ran"
@@ -271,6 +272,25 @@ func (p pipe) after() bool {
 		}
 	}
 	return true
+}
+
+// limits are asked last, where there would be a run.
+func (p pipe) limits() {
+	if n := p.note("limits"); n != nil {
+		p.stop("limits", n)
+		p.last().Lines = keyLine(n.Key)
+		return
+	}
+	if len(runsOf(p.q.Decision, p.r.Name)) == 0 {
+		return
+	}
+	var texts []string
+	for _, l := range append(slices.Clone(p.r.Limits()), p.q.Set.GlobalLimits()...) {
+		texts = append(texts, l.Text)
+	}
+	if len(texts) > 0 {
+		p.add("limits", Passed, "there was room: %s", strings.Join(texts, "; "))
+	}
 }
 
 // keyLine tells the key of a note.
@@ -307,6 +327,8 @@ func stageOf(outcome string) string {
 		return "holds"
 	case "grouped":
 		return "group"
+	case "limited":
+		return "limits"
 	}
 	return "do" // shadow
 }

@@ -110,7 +110,7 @@ func (s *Set) Rules(names ...string) {
 		for _, outcome := range []string{"succeeded", "failed", "in_doubt"} {
 			s.runs.WithLabelValues(r, outcome)
 		}
-		for _, outcome := range []string{"error", "full", "late"} {
+		for _, outcome := range []string{"error", "full", "late", "limited"} {
 			s.outcomes.WithLabelValues(r, outcome)
 		}
 	}

@@ -234,7 +234,7 @@ type RuleNote struct {
 	// Outcome is "duplicate", "shadow", "loop" or "error"; of rules that ask
 	// for more than one event "joined" (it counts towards a finding), "held",
 	// "released", "absorbed" (held until it was part of a finding), "dampened",
-	// "upstream", "grouped", "late" or "full".
+	// "upstream", "grouped", "late", "limited" or "full".
 	Outcome string
 	Detail  string
 	Of      event.ID

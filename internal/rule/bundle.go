@@ -33,11 +33,13 @@ type Bundle struct {
 	Redelivery time.Duration
 }
 
-// Global is the dedup that every event goes through before rules do.
+// Global is what the configuration says of all rules: the dedup that every event
+// goes through before they do, and how much they may start together.
 type Global struct {
 	Off    bool
 	By     []string      // event, type, device, interface, or CEL; empty: the default key
 	Within time.Duration // 0: DefaultWithin
+	Limits []GlobalLimit // of what all rules start
 }
 
 // What holds where nothing is configured.
@@ -67,9 +69,14 @@ const (
 	fieldBy         = 6
 	fieldWithin     = 7 // ns
 	fieldRedelivery = 8 // ns
+	fieldLimit      = 9 // a limit: runs 1, devices 2, by 3
 
 	fieldName = 1
 	fieldData = 2
+
+	fieldLimitRuns    = 1
+	fieldLimitDevices = 2
+	fieldLimitBy      = 3
 )
 
 // archive is the bundle as bytes: the same bundle, the same bytes. The order
@@ -94,6 +101,9 @@ func (b Bundle) archive() []byte {
 	}
 	out = appendVarint(out, fieldWithin, uint64(b.Global.Within))
 	out = appendVarint(out, fieldRedelivery, uint64(b.Redelivery))
+	for _, l := range b.Global.Limits {
+		out = appendBytes(out, fieldLimit, l.archive())
+	}
 	return out
 }
 
@@ -164,10 +174,38 @@ func DecodeBundle(data []byte) (Bundle, error) {
 			b.Global.Within = time.Duration(v)
 		case fieldRedelivery:
 			b.Redelivery = time.Duration(v)
+		case fieldLimit:
+			return b.Global.appendLimit(data)
 		}
 		return nil
 	})
 	return b, err
+}
+
+func (l *GlobalLimit) archive() (msg []byte) {
+	msg = appendBytes(msg, fieldLimitRuns, []byte(l.Runs))
+	msg = appendBytes(msg, fieldLimitDevices, []byte(l.Devices))
+	for _, by := range l.By {
+		msg = appendBytes(msg, fieldLimitBy, []byte(by))
+	}
+	return msg
+}
+
+func (g *Global) appendLimit(data []byte) error {
+	var l GlobalLimit
+	err := eachField(data, func(field protowire.Number, _ uint64, data []byte) error {
+		switch field {
+		case fieldLimitRuns:
+			l.Runs = string(data)
+		case fieldLimitDevices:
+			l.Devices = string(data)
+		case fieldLimitBy:
+			l.By = append(l.By, string(data))
+		}
+		return nil
+	})
+	g.Limits = append(g.Limits, l)
+	return err
 }
 
 func appendFile(list *[]File, data []byte) error {

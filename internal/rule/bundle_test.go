@@ -22,6 +22,10 @@ func TestBundleThereAndBack(t *testing.T) {
 			Global: rule.Global{
 				Off: rapid.Bool().Draw(t, "off"), By: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "by"),
 				Within: time.Duration(rapid.Int64Min(0).Draw(t, "within")),
+				Limits: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) rule.GlobalLimit {
+					return rule.GlobalLimit{Runs: rapid.String().Draw(t, "runs"), Devices: rapid.String().Draw(t, "devices"),
+						By: rapid.SliceOfN(rapid.String(), 0, 2).Draw(t, "limited by")}
+				}), 0, 3).Draw(t, "limits"),
 			},
 			Redelivery: time.Duration(rapid.Int64Min(0).Draw(t, "redelivery")),
 		}
@@ -35,7 +39,8 @@ func TestBundleThereAndBack(t *testing.T) {
 		}
 		empty := cmp.FilterValues(func(a, b []rule.File) bool { return len(a)+len(b) == 0 }, cmp.Ignore())
 		none := cmp.FilterValues(func(a, b []string) bool { return len(a)+len(b) == 0 }, cmp.Ignore())
-		if diff := cmp.Diff(b, got, empty, none); diff != "" {
+		unlimited := cmp.FilterValues(func(a, b []rule.GlobalLimit) bool { return len(a)+len(b) == 0 }, cmp.Ignore())
+		if diff := cmp.Diff(b, got, empty, none, unlimited); diff != "" {
 			t.Fatal(diff)
 		}
 		if got.Version() != b.Version() || len(b.Version()) != 16 {

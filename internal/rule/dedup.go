@@ -88,17 +88,23 @@ func (l *loader) globalDedup(g Global) globalDedup {
 		l.report(Pos{File: "dedup"}, Error, "", "%v", err)
 		return out
 	}
-	for _, by := range g.By {
+	out.by = l.globalKey(env, g.By, Pos{"dedup", 1, 1})
+	return out
+}
+
+// globalKey compiles a key of the configuration.
+func (l *loader) globalKey(env *exprEnv, by []string, at Pos) (out []*Expr) {
+	for _, by := range by {
 		code := by
 		if long, ok := shorthand[by]; ok {
 			code = long
 		}
 		c, issues := env.compile(code)
 		for _, i := range issues {
-			l.report(Pos{"dedup", 1, i.col + 1}, Error, i.hint, "by: %q: %s", by, i.message)
+			l.report(at, Error, i.hint, "by: %q: %s", by, i.message)
 		}
 		if c != nil {
-			out.by = append(out.by, &Expr{Text: by, Pos: Pos{"dedup", 1, 1}, c: c})
+			out = append(out, &Expr{Text: by, Pos: at, c: c})
 		}
 	}
 	return out

@@ -88,6 +88,11 @@ func generateSchema() ([]byte, error) {
 				{"description", "The fields of a key: type, device, interface, site, source, or CEL."},
 				{"oneOf", []object{{{"type", "string"}}, {{"type", "array"}, {"minItems", 1}, {"items", object{{"type", "string"}}}}}},
 			}},
+			{"limit", closed("How much may be started in a time.", nil, object{
+				{"runs", described("string", "How many runs, as in 5/h or 20/15m.", member{"pattern", `^\s*[0-9]+\s*/`})},
+				{"devices", described("string", "How many different devices, or what share of those of the inventory, as in 5/15m or 10%/1h.", member{"pattern", `^\s*[0-9.]+\s*%?\s*/`})},
+				{"by", refTo("keys", "For each of what. Left out: for all together.")},
+			})},
 			{"eventTypes", object{
 				{"oneOf", []object{refTo("eventType", "One type."), listOf(refTo("eventType", "One type."), "Any of these types.")}},
 			}},
@@ -133,6 +138,10 @@ func plainRule() object {
 		{"mode", object{
 			{"description", "active; shadow decides and records and does nothing; off. Default: active."},
 			{"enum", []any{"active", "shadow", "off", false}},
+		}},
+		{"limits", object{
+			{"description", "How much the rule may start; what is more is refused and recorded."},
+			{"oneOf", []object{refTo("limit", "One limit."), listOf(refTo("limit", "One limit."), "All of them must have room.")}},
 		}},
 		{"tests", listOf(refTo("test", "One test."), "Tests of this rule.")},
 	}

@@ -101,7 +101,8 @@ func expectationSchema() object {
 		{"loop", "follows from a run of this rule"}, {"error", "finds a condition of this rule without an answer"}, {"joined", "counts towards a finding of this rule"},
 		{"held", "waits for what another rule finds"}, {"released", "is given on to this rule after a wait"}, {"absorbed", "belongs to what another rule found"},
 		{"dampened", "is dampened by this rule"}, {"upstream", "lies behind what is down, says this rule"}, {"grouped", "is put into a group of this rule"},
-		{"late", "is later than this rule waits"}, {"full", "finds this rule with as many keys as it may keep"}} {
+		{"late", "is later than this rule waits"}, {"limited", "would have started a run for which a limit has no room"},
+		{"full", "finds this rule with as many keys as it may keep"}} {
 		props = append(props, member{n[0], text("An event that " + n[1] + ".")})
 	}
 	return closed("What must come of the events.", nil, props)

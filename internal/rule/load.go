@@ -55,6 +55,7 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 	}
 	l.checkHolds(set)
 	set.global = l.globalDedup(b.Global)
+	set.limits = newLimitList(l.globalLimits(b.Global.Limits))
 	set.Redelivery = b.Redelivery
 	if set.Redelivery == 0 {
 		set.Redelivery = DefaultRedelivery
@@ -66,6 +67,9 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 	diags := sortDiagnostics(l.diags)
 	if HasErrors(diags) {
 		return nil, inv, diags
+	}
+	if err := countGroups(set, inv); err != nil {
+		return nil, inv, append(diags, Diagnostic{Severity: Error, Message: err.Error()})
 	}
 	for _, r := range set.Rules {
 		if r.Plan == nil {

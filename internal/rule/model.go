@@ -32,6 +32,7 @@ type Set struct {
 	Tests      []*Test // kept as written
 
 	global    globalDedup
+	limits    limitList // of all rules together
 	catalogue Catalogue
 	types     map[string]*typeFacts // of the catalogue
 	guards    *guards
@@ -59,6 +60,7 @@ type Rule struct {
 	Retry   Retry
 	Lock    string // "device" or "none"
 	Do      []*Step
+	limits  limitList
 
 	// Plan is nil where each event stands for itself and nothing is held,
 	// grouped, dampened or suppressed.

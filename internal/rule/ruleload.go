@@ -15,10 +15,9 @@ import (
 // are refused by name and not as a misspelling.
 var (
 	fileKeys = []string{"rules", "tests", "workflows"}
-	ruleKeys = append([]string{"name", "description", "on", "when", "dedup", "do", "retry", "timeout", "lock", "mode", "tests"},
+	ruleKeys = append([]string{"name", "description", "on", "when", "dedup", "do", "retry", "timeout", "lock", "mode", "limits", "tests"},
 		append(append([]string{}, formKeys...), stageKeys...)...)
-	// laterRuleKeys are safety.
-	laterRuleKeys = []string{"limits", "approve"}
+	laterRuleKeys = []string{"approve"} // safety
 	stepKeys      = []string{
 		"name", "when", "register", "loop", "until", "retries", "delay", "timeout",
 		"ignore_errors", "idempotent", "retry", "parallel", "block", "rescue", "always",
@@ -62,6 +61,9 @@ func (l *loader) rule(n *yaml.Node, set *Set) *Rule {
 		r.Dedup = l.dedup(v, p)
 	}
 	plan.finish()
+	if v := nodes["limits"]; v != nil {
+		r.limits = newLimitList(plan.limits(v))
+	}
 	switch v := nodes["do"]; {
 	case v == nil:
 		l.errorf(n, "write do: and below it a list of steps", "this rule has no do")

@@ -19,9 +19,9 @@ var (
 		"syslog", "trap", "webhook", "acknowledge", "resolve", "key", "by"}
 	// notes are what a rule can do other than start a run (record.RuleNote).
 	notes = []string{"duplicate", "shadow", "loop", "error", "joined", "held", "released", "absorbed",
-		"dampened", "upstream", "grouped", "late", "full"}
+		"dampened", "upstream", "grouped", "late", "limited", "full"}
 	// heldBack are the notes that suppressed stands for.
-	heldBack = []string{"duplicate", "loop", "dampened", "upstream", "late", "full", "absorbed"}
+	heldBack = []string{"duplicate", "loop", "dampened", "upstream", "late", "limited", "full", "absorbed"}
 	verdicts = []string{"decided", "duplicate", "suppressed", "unmatched", "rejected"}
 )
 

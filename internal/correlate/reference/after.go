@@ -10,8 +10,9 @@ import (
 	"signalbox/internal/record"
 )
 
-// found acts on what a form found.
-func (c *Correlator) found(p *pipe, key string, f finding) {
+// found acts on what a form found. It is false where a limit has no room for the
+// run, and nothing else came of it.
+func (c *Correlator) found(p *pipe, key string, f finding) bool {
 	h := p.forms[key]
 	n := &news{key: key}
 	for _, i := range f.events {
@@ -26,9 +27,9 @@ func (c *Correlator) found(p *pipe, key string, f finding) {
 	n.group, n.situation = last.ins[0].GroupKey, last.ins[0].SituationKey
 	if p.plan.Group != nil {
 		c.join(p, n)
-		return
+		return true
 	}
-	c.start(p, n)
+	return c.start(p, n)
 }
 
 // news is a finding on its way to a run.
@@ -51,7 +52,7 @@ func (n *news) last() *event.Event {
 }
 
 // start gives a finding to its situation, and starts the run.
-func (c *Correlator) start(p *pipe, n *news) {
+func (c *Correlator) start(p *pipe, n *news) bool {
 	branch, id := "", ""
 	if p.plan.Situation != nil {
 		s := c.current(p.m.Rule, n.situation)
@@ -71,16 +72,20 @@ func (c *Correlator) start(p *pipe, n *news) {
 		id = s.id
 		c.change(s, change, n.about, "")
 		if branch == "updated" && !p.plan.Situation.Updated {
-			return
+			return true
 		}
 	}
-	c.run(p, n, branch, id)
+	return c.run(p, n, branch, id) || id != ""
 }
 
-func (c *Correlator) run(p *pipe, n *news, branch, situation string) {
+func (c *Correlator) run(p *pipe, n *news, branch, situation string) bool {
+	if c.limited(p.m, n.last()) {
+		return false
+	}
 	rs := record.RunStart{Rule: p.m.Rule, RuleVersion: p.m.Version, Branch: branch, Situation: situation,
 		Events: n.events, As: n.as, Total: uint32(len(n.events)), Key: n.key}
 	c.cur.Runs = append(c.cur.Runs, rs)
+	return true
 }
 
 // situation is one, from its opening on.

@@ -25,6 +25,7 @@ type Correlator struct {
 	waits  []*wait
 	topo   *topology
 	states []*situation
+	begun  []begun
 
 	arrival map[event.ID]int      // the order in which events came
 	reused  map[*event.Event]bool // given on at the end of dampening
@@ -422,7 +423,9 @@ func (c *Correlator) take(p *pipe, l *late) answer {
 		}
 		for n := p.issued[key]; n < len(r.found); n++ {
 			p.issued[key]++
-			c.found(p, key, r.found[n])
+			if !c.found(p, key, r.found[n]) && p.plan.Form == correlate.Single {
+				best = back
+			}
 		}
 	}
 	return best

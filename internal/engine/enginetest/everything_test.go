@@ -48,6 +48,9 @@ func drawEverything(t *rapid.T) *world {
 		if some("situation") {
 			drawStory(t, r)
 		}
+		if some("limits") {
+			r.limits = drawLimits(t)
+		}
 		w.rules = append(w.rules, r)
 	}
 	for i, r := range w.rules[:n-1] {

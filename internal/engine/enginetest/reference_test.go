@@ -187,6 +187,7 @@ func properties() []property {
 	return append(out, property{name: "two hold one", draw: drawTwoHold}, property{name: "dedup", draw: drawDedup},
 		property{name: "dampen", draw: drawDampen}, property{name: "upstream", draw: drawUpstream},
 		property{name: "group", draw: drawGroup}, property{name: "situation", draw: drawSituation},
+		property{name: "limits", draw: drawLimited},
 		property{name: "everything", eventTime: true, draw: drawEverything})
 }
 
@@ -246,6 +247,37 @@ func drawSituation(t *rapid.T) *world {
 	r := drawRule(t, form, form)
 	drawStory(t, r)
 	return &world{rules: []*worldRule{r}}
+}
+
+// drawLimits draws a limit or two, of which the second counts another thing.
+func drawLimits(t *rapid.T) (out []worldLimit) {
+	for i := range rapid.IntRange(1, 2).Draw(t, "limits") {
+		l := worldLimit{most: rapid.IntRange(1, 3).Draw(t, "most"), byKey: rapid.Bool().Draw(t, "by key")}
+		l.Within = unit * time.Duration(rapid.IntRange(1, 5).Draw(t, "limited within"))
+		l.Devices = rapid.Bool().Draw(t, "devices")
+		l.Text, l.Signature = fmt.Sprint("limit ", i), fmt.Sprint(i)
+		out = append(out, l)
+	}
+	return out
+}
+
+func drawLimited(t *rapid.T) *world {
+	w := &world{}
+	if rapid.Bool().Draw(t, "of all rules") {
+		w.limits = drawLimits(t)
+	}
+	for i := range rapid.IntRange(1, 2).Draw(t, "rules") {
+		form := rapid.SampledFrom([]string{"single", "count", "flap", "unless", "any"}).Draw(t, "form")
+		r := drawRule(t, fmt.Sprintf("%s %d", form, i), form)
+		if rapid.Bool().Draw(t, "with a situation") {
+			drawStory(t, r)
+		}
+		if w.limits == nil || rapid.Bool().Draw(t, "of its own") {
+			r.limits = drawLimits(t)
+		}
+		w.rules = append(w.rules, r)
+	}
+	return w
 }
 
 // TestReferenceAgrees holds the engine against the slow and obvious reference.

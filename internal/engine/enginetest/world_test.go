@@ -28,15 +28,48 @@ type world struct {
 	senders  bool            // events may be delivered twice
 	coarse   time.Duration   // what is due is compared to this
 	without  map[string]bool // rules of the set before that are gone, or mean another thing
+	limits   []worldLimit    // of all rules together
 }
 
 type worldRule struct {
-	name  string
-	plan  *correlate.Plan
-	parts map[string][]int // by event type: which parts it can be
-	roles map[string][]int // and what else
-	own   time.Duration    // own dedup
-	mode  mode
+	name   string
+	plan   *correlate.Plan
+	parts  map[string][]int // by event type: which parts it can be
+	roles  map[string][]int // and what else
+	own    time.Duration    // own dedup
+	mode   mode
+	limits []worldLimit
+}
+
+// worldLimit counts by the key that the events carry, or all as one.
+type worldLimit struct {
+	correlate.RunLimit
+	most  int
+	byKey bool
+}
+
+func (w *world) limitsOf(rule string) []worldLimit {
+	for _, r := range w.rules {
+		if r.name == rule {
+			return r.limits
+		}
+	}
+	return w.limits
+}
+
+func (w *world) Limits(rule string) (out []correlate.RunLimit) {
+	for _, l := range w.limitsOf(rule) {
+		out = append(out, l.RunLimit)
+	}
+	return out
+}
+
+func (w *world) LimitKey(rule string, n int, ev *event.Event) (string, int, error) {
+	l := w.limitsOf(rule)[n]
+	if l.byKey {
+		return w.said[ev.ID].value, l.most, nil
+	}
+	return "", l.most, nil
 }
 
 // mode of a rule.
@@ -233,7 +266,7 @@ func lines(w *world, d *record.Decision) []string {
 		switch n.Outcome {
 		case "duplicate", "released", "absorbed", "error", "loop":
 			say("note %s %s %s", n.Rule, n.Outcome, short(n.Of))
-		case "dampened", "upstream", "late", "full":
+		case "dampened", "upstream", "late", "full", "limited":
 			say("note %s %s", n.Rule, n.Outcome)
 		}
 	}

@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"signalbox/event"
+	"signalbox/internal/correlate"
+	"signalbox/internal/record"
+)
+
+// limits count the runs that were started, by rule and signature; those of all
+// rules together have no rule.
+//
+// What replays of events start counts beside what the log's own events do:
+// devices do not know why they are touched. A dry run has limits of its own.
+type limits map[string]*correlate.Limiter
+
+// bound is one limit as it is for the run in hand.
+type bound struct {
+	limit  *correlate.RunLimit
+	counts *correlate.Limiter
+	key    string
+}
+
+// allows says whether a run may be started for an event by the limits of its
+// rule and then by those of all rules, and counts it where all of them have
+// room. A rule in shadow starts nothing, so it has its own limits only.
+func (l *lane) allows(m *Match, ev *event.Event) (no *record.RuleNote) {
+	now := l.clock()
+	l.bounds = l.bounds[:0]
+	for _, rule := range []string{m.Rule, ""} {
+		if rule == "" && m.Shadow {
+			break
+		}
+		list := l.rules.Limits(rule)
+		for i := range list {
+			if n := l.bound(m, rule, i, &list[i], ev, now); n != nil {
+				return n
+			}
+		}
+	}
+	for _, b := range l.bounds {
+		b.counts.Count(b.limit, b.key, ev.Device, now)
+	}
+	return nil
+}
+
+// bound asks one limit.
+func (l *lane) bound(m *Match, rule string, i int, limit *correlate.RunLimit, ev *event.Event, now int64) *record.RuleNote {
+	if limit.Devices && ev.Device == "" {
+		return nil
+	}
+	n := &record.RuleNote{Rule: m.Rule, Outcome: "limited", Detail: limit.Text}
+	key, most, err := l.rules.LimitKey(rule, i, ev)
+	if err != nil { // what cannot be counted is not started
+		n.Detail += LimitSeparator + "it cannot be counted: " + err.Error()
+		return n
+	}
+	name := rule + "\x00" + limit.Signature
+	counts := l.limits[name]
+	if counts == nil {
+		counts = correlate.NewLimiter()
+		l.limits[name] = counts
+	}
+	ok, until, full := counts.Room(limit, key, ev.Device, most, now)
+	switch {
+	case ok:
+		l.bounds = append(l.bounds, bound{limit, counts, key})
+		return nil
+	case full:
+		n.Detail += LimitSeparator + "as many keys are counted as may be"
+	default:
+		n.Detail += LimitSeparator + "room again from " + unixNano(until).Format(time.RFC3339)
+	}
+	n.Key = l.keyText(key)
+	return n
+}
+
+// LimitSeparator stands in the detail of a note "limited" between the limit
+// (correlate.RunLimit.Text) and what else there is to say.
+const LimitSeparator = "; "
+
+// clock is the time that limits go by: the log's, also where a replay has a time
+// of its own, unless it does nothing.
+func (l *lane) clock() int64 {
+	if l.replay && !l.dryRun {
+		return l.logged
+	}
+	return l.now
+}
+
+// useLimits forgets what was counted for limits that are no more. What changes
+// is nothing that a rule looks for, so nobody is told.
+func (l *lane) useLimits(rules Rules) {
+	maps.DeleteFunc(l.limits, func(name string, _ *correlate.Limiter) bool {
+		rule, signature, _ := strings.Cut(name, "\x00")
+		return !slices.ContainsFunc(rules.Limits(rule), func(x correlate.RunLimit) bool { return x.Signature == signature })
+	})
+}
+
+// expire lets each forget some keys; in any order, since they know nothing of
+// each other.
+func (c limits) expire(now int64) {
+	for _, x := range c {
+		x.Expire(now)
+	}
+}
+
+func (c limits) save(w *correlate.StateWriter) {
+	w.Uint(uint64(len(c)))
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		w.String(name)
+		c[name].Save(w)
+	}
+}
+
+func (c limits) load(r *correlate.StateReader) {
+	for n := r.Uint(); n > 0 && r.Err() == nil; n-- {
+		name := r.String()
+		c[name] = correlate.NewLimiter()
+		c[name].Load(r)
+	}
+}
