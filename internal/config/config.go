@@ -37,7 +37,7 @@ type Config struct {
 	Types     Paths                 `yaml:"types"`
 	MIBs      string                `yaml:"mibs"`
 	Dedup     Dedup                 `yaml:"dedup"`
-	Limits    Limits                `yaml:"limits"`
+	Limits    []Limit               `yaml:"limits"` // of all rules together
 	Secrets   map[string]secret.Ref `yaml:"secrets"`
 	Actions   map[string]Section    `yaml:"actions"`
 	Handlers  Section               `yaml:"handlers"`
@@ -157,7 +157,9 @@ func parse(path string, data []byte) (Config, *yaml.Node, Problems) {
 	cfg.Dir = filepath.Dir(path)
 	root, problems := parseYAML(path, data)
 	if root != nil {
+		limits := limitsOf(root)
 		problems = append(problems, Decode(path, root, &cfg)...)
+		cfg.placeLimits(limits)
 	}
 	problems = append(problems, cfg.check(root)...)
 	return cfg, root, problems

@@ -69,7 +69,7 @@ unconfigured_webhooks: refuse
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Limits{{Runs: "200/h", Line: 12, Col: 5}, {Devices: "5/15m", By: []string{"device.site"}, Line: 13, Col: 5}}
+	want := []Limit{{Runs: "200/h", Line: 12, Col: 5}, {Devices: "5/15m", By: []string{"device.site"}, Line: 13, Col: 5}}
 	if !reflect.DeepEqual(c.Limits, want) {
 		t.Errorf("limits = %+v, want %+v", c.Limits, want)
 	}
@@ -321,5 +321,23 @@ func FuzzParse(f *testing.F) {
 func TestRedeliveryHasOneDefault(t *testing.T) {
 	if got := time.Duration(Default().Dedup.Redelivery); got != rule.DefaultRedelivery {
 		t.Errorf("the configuration says %v, the rules %v", got, rule.DefaultRedelivery)
+	}
+}
+
+// Limits may be one, and a key that there is not is told at its place.
+func TestLimits(t *testing.T) {
+	c, err := Parse("s.yaml", []byte("limits: {devices: 10%/1h, by: [device.site, device.role]}\n"))
+	if want := []Limit{{Devices: "10%/1h", By: []string{"device.site", "device.role"}, Line: 1, Col: 9}}; err != nil || !reflect.DeepEqual(c.Limits, want) {
+		t.Errorf("limits = %+v, %v", c.Limits, err)
+	}
+	for text, want := range map[string]string{
+		"limits:\n  - {run: 5/h}\n":         `s.yaml:2:6: unknown key "run" in limits[], did you mean "runs"?`,
+		"limits: 5/h\n":                     "s.yaml:1:9: expected a list, found text",
+		"limits: [{runs: 5/h, by: {a: b}}]": "s.yaml:1:26: want a text or a list of texts",
+	} {
+		_, err := Parse("s.yaml", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
 	}
 }

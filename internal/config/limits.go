@@ -1,64 +1,40 @@
 package config
 
-import (
-	"fmt"
+import "go.yaml.in/yaml/v4"
 
-	"go.yaml.in/yaml/v4"
-)
-
-// Limits bound what all rules start together: one limit, or a list of them, as
-// a rule has them.
-type Limits []Limit
-
-// Limit is one, as it is written; package rule reads what it says.
+// Limit bounds what all rules start together, as it is written; package rule
+// reads what it says.
 type Limit struct {
-	Runs, Devices string
-	By            []string
-	Line, Col     int
+	Runs    string `yaml:"runs"`    // as in 200/h
+	Devices string `yaml:"devices"` // as in 5/15m or 10%/1h
+	By      Paths  `yaml:"by"`
+
+	Line, Col int `yaml:"-"`
 }
 
-// UnmarshalYAML takes a mapping or a list of mappings.
-func (l *Limits) UnmarshalYAML(n *yaml.Node) error {
-	items := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		items = n.Content
+// limitsOf gives the list of limits of a configuration, of one that is written
+// without a list, too; nil for none.
+func limitsOf(root *yaml.Node) *yaml.Node {
+	if root == nil || root.Kind != yaml.MappingNode {
+		return nil
 	}
-	*l = nil
-	for _, item := range items {
-		if item.Kind == yaml.AliasNode {
-			item = item.Alias
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value != "limits" {
+			continue
 		}
-		if item.Kind != yaml.MappingNode {
-			return fmt.Errorf("line %d: want a limit as in {devices: 5/15m, by: [device.site]}, or a list of them", item.Line)
+		if n := root.Content[i+1]; n.Kind == yaml.MappingNode {
+			root.Content[i+1] = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
 		}
-		x := Limit{Line: item.Line, Col: item.Column}
-		if err := x.read(item); err != nil {
-			return err
-		}
-		*l = append(*l, x)
+		return root.Content[i+1]
 	}
 	return nil
 }
 
-func (l *Limit) read(n *yaml.Node) error {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, v := n.Content[i].Value, n.Content[i+1]
-		var err error
-		switch key {
-		case "runs":
-			err = v.Decode(&l.Runs)
-		case "devices":
-			err = v.Decode(&l.Devices)
-		case "by":
-			var by Paths
-			err = v.Decode(&by)
-			l.By = by
-		default:
-			return fmt.Errorf("line %d: limits: unknown key %q: there are runs, devices and by", n.Content[i].Line, key)
-		}
-		if err != nil {
-			return fmt.Errorf("line %d: limits: %s: want a text or a list of texts", v.Line, key)
+// placeLimits says where each limit is written.
+func (c *Config) placeLimits(list *yaml.Node) {
+	for i := range c.Limits {
+		if list != nil && i < len(list.Content) {
+			c.Limits[i].Line, c.Limits[i].Col = list.Content[i].Line, list.Content[i].Column
 		}
 	}
-	return nil
 }

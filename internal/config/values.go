@@ -61,7 +61,7 @@ func (s *Size) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Paths is one path or a list of them.
+// Paths is one text, mostly a path, or a list of them.
 type Paths []string
 
 // UnmarshalYAML takes a string or a list of strings.
@@ -72,7 +72,7 @@ func (p *Paths) UnmarshalYAML(n *yaml.Node) error {
 	}
 	var list []string
 	if err := n.Decode(&list); err != nil {
-		return fmt.Errorf("want a path or a list of paths")
+		return fmt.Errorf("want a text or a list of texts")
 	}
 	*p = list
 	return nil
