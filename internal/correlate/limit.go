@@ -54,6 +54,7 @@ func (m *Limiter) Room(l *RunLimit, key, device string, most int, now int64) (ok
 		return ok, 0, !ok
 	}
 	held := s.state[s.state.ended(now-int64(l.Within)):]
+	most = max(most, 1)
 	if len(held) < most || l.Devices && held.find(device) >= 0 {
 		return true, 0, false
 	}

@@ -77,6 +77,9 @@ func (h history) later(ctx context.Context, e *api.Entry) error {
 	return err
 }
 
+// ends are what can become of an event that a rule had taken, beside a run.
+var ends = []string{"absorbed", "released", "limited"}
+
 // cameOf is what a decision that is not about the event itself says of it.
 func cameOf(id event.ID, when time.Time, d *record.Decision) []api.Later {
 	var out []api.Later
@@ -107,7 +110,7 @@ func cameOf(id event.ID, when time.Time, d *record.Decision) []api.Later {
 	for i := range d.Notes {
 		n := &d.Notes[i]
 		// Others that repeat it, or are suppressed because of it, are not its own.
-		if n.Of != id || n.Outcome != "absorbed" && n.Outcome != "released" || told[n.Rule] {
+		if n.Of != id || !slices.Contains(ends, n.Outcome) || told[n.Rule] {
 			continue
 		}
 		run := ""

@@ -29,7 +29,7 @@ func TestWhatCameLater(t *testing.T) {
 		&record.Decision{At: l.at["single"], Verdict: record.Decided, Notes: []record.RuleNote{{Rule: "port-down", Outcome: "held", Detail: "by flap"}}},
 		&record.Decision{At: l.at["second"], Verdict: record.Decided, Due: due, Event: cause(l.ids["single"]),
 			Runs:  []record.RunStart{{Run: "r3-0-0123456789ab", Rule: "port-down"}},
-			Notes: []record.RuleNote{{Rule: "port-down", Outcome: "released", Of: l.ids["single"]}}},
+			Notes: []record.RuleNote{{Rule: "port-down", Outcome: "released", Of: l.ids["single"]}, {Rule: "stays-down", Outcome: "limited", Detail: "2 runs in 1h", Of: l.ids["single"]}}},
 		&record.Decision{At: l.at["second"], Verdict: record.Decided, Event: cause(l.ids["second"]),
 			Runs: []record.RunStart{{Run: "r3-0-ba9876543210", Rule: "flap", Key: "sw1", Total: 2, As: []string{"a", ""}, Situation: "s1",
 				Events: []*event.Event{cause(l.ids["first"]), cause(l.ids["second"])}}},
@@ -59,7 +59,8 @@ func TestWhatCameLater(t *testing.T) {
 		"first": "decided []\nflap joined 1 of 2 sw1\nport-down held by flap \n" +
 			"later flap found one of 2 events, as a r3-0-ba9876543210 s1 timed=false\n" +
 			"later port-down absorbed  r3-0-ba9876543210  timed=false\n",
-		"single": "decided []\nport-down held by flap \nlater port-down released run as a single event r3-0-0123456789ab  timed=true\n",
+		"single": "decided []\nport-down held by flap \nlater port-down released run as a single event r3-0-0123456789ab  timed=true\n" +
+			"later stays-down limited 2 runs in 1h   timed=true\n",
 		"second": "decided [r3-0-ba9876543210]\nport-down absorbed  \nsituation s1 open\n",
 		"alone":  "unmatched []\n",
 	} {
