@@ -72,8 +72,9 @@ type RuleInfo struct {
 	On          []string `json:"on"`
 	Form        string   `json:"form,omitempty"` // count, flap, …; "" for single events
 	Holds       []string `json:"holds,omitempty"`
-	With        string   `json:"with,omitempty"` // shadow: the active rule that it is compared with
-	Place       string   `json:"place"`          // file:line
+	Limits      []string `json:"limits,omitempty"` // in words; those of all rules are not among them
+	With        string   `json:"with,omitempty"`   // shadow: the active rule that it is compared with
+	Place       string   `json:"place"`            // file:line
 }
 
 // Status is how the process is.

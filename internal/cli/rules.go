@@ -71,6 +71,9 @@ func (a *app) printRule(line []byte) error {
 	if len(r.Holds) > 0 {
 		more += "  holds " + strings.Join(r.Holds, ", ")
 	}
+	for _, l := range r.Limits {
+		more += "  at most " + l
+	}
 	if r.With != "" {
 		more += "  compared with " + r.With
 	}

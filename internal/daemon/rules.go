@@ -30,6 +30,9 @@ func (b backend) Rules(context.Context) ([]api.RuleInfo, error) {
 	for _, r := range set.Rules {
 		i := api.RuleInfo{Name: r.Name, Version: r.Version, Description: r.Description, Mode: r.Mode, On: r.On,
 			With: with[r.Name], Place: fmt.Sprintf("%s:%d", r.Pos.File, r.Pos.Line)}
+		for _, l := range r.Limits() {
+			i.Limits = append(i.Limits, l.Text)
+		}
 		if r.Plan != nil {
 			i.Holds = r.Plan.Holds
 			if r.Plan.Form != correlate.Single {
