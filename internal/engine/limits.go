@@ -73,7 +73,8 @@ func (l *lane) bound(m *Match, rule string, i int, limit *correlate.RunLimit, ev
 	case full:
 		n.Detail += LimitSeparator + "as many keys are counted as may be"
 	default:
-		n.Detail += LimitSeparator + "room again from " + unixNano(until).Format(time.RFC3339)
+		whole := unixNano(until + int64(time.Second) - 1).Truncate(time.Second)
+		n.Detail += LimitSeparator + "room again from " + whole.Format(time.RFC3339)
 	}
 	n.Key = l.keyText(key)
 	return n

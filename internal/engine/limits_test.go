@@ -159,3 +159,22 @@ func TestLimitForgets(t *testing.T) {
 		}
 	}
 }
+
+// When there is room again is told in whole seconds, and not too early.
+func TestLimitSaysWhenThereIsRoom(t *testing.T) {
+	e := engineOf(planned{name: "r", on: []string{"down"}, limits: []fakeLimit{limit(1, nil)}})
+	var got []string
+	for _, b := range logOf("200ms down a", "5s down b", "10s down c") {
+		stretches, err := e.Step(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range stretches[0].Records {
+			got = append(got, r.Decision.Reason)
+		}
+	}
+	again := "rule r: limit; room again from 2026-01-01T00:00:11Z"
+	if diff := cmp.Diff([]string{"", again, again}, got); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
