@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -93,13 +94,23 @@ func (l *lane) clock() int64 {
 	return l.now
 }
 
-// useLimits forgets what was counted for limits that are no more. What changes
-// is nothing that a rule looks for, so nobody is told.
-func (l *lane) useLimits(rules Rules) {
-	maps.DeleteFunc(l.limits, func(name string, _ *correlate.Limiter) bool {
+// useLimits forgets what was counted for limits that are no more, and tells.
+func (l *lane) useLimits(rules Rules) (resets []string) {
+	for _, name := range slices.Sorted(maps.Keys(l.limits)) {
 		rule, signature, _ := strings.Cut(name, "\x00")
-		return !slices.ContainsFunc(rules.Limits(rule), func(x correlate.RunLimit) bool { return x.Signature == signature })
-	})
+		if slices.ContainsFunc(rules.Limits(rule), func(x correlate.RunLimit) bool { return x.Signature == signature }) {
+			continue
+		}
+		whose := "rule " + rule + ": its limits"
+		if rule == "" {
+			whose = "the limits of all rules"
+		}
+		if held := l.limits[name].Keys().Held; held > 0 {
+			resets = append(resets, fmt.Sprintf("%s changed; %s reset", whose, keysWere(held)))
+		}
+		delete(l.limits, name)
+	}
+	return resets
 }
 
 // expire lets each forget some keys; in any order, since they know nothing of

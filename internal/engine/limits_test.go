@@ -141,7 +141,8 @@ func TestLimitChanges(t *testing.T) {
 	got := told(t, e, logOf("0s down a", "1s down b", "2s rules fewer", "3s down c", "10s down d", "11s down e",
 		"12s rules others", "13s down f", "14s rules more", "15s down g", "16s down h", "17s down i", "18s down j"))
 	want := []string{"2 decided, run r of 1", "3 decided, run r of 2", "5 suppressed, r limited", "6 suppressed, r limited", "7 decided, run r of 6",
-		"9 decided, run r of 8", "11 decided, run r of a", "12 decided, run r of b", "13 decided, run r of c", "14 suppressed, r limited"}
+		"reset: rule r: its limits changed; 1 key was reset", "9 decided, run r of 8",
+		"reset: rule r: its limits changed; 1 key was reset", "11 decided, run r of a", "12 decided, run r of b", "13 decided, run r of c", "14 suppressed, r limited"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decided (-want +got):\n%s", diff)
 	}

@@ -51,7 +51,7 @@ func (e *Engine) use(bundle []byte) error {
 		}
 		told := l.useWindows(rules)
 		told = append(told, l.use(rules)...)
-		l.useLimits(rules)
+		told = append(told, l.useLimits(rules)...)
 		if l == e.live {
 			e.resets = told
 		}

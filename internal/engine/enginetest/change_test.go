@@ -31,6 +31,9 @@ func drawChange(t *rapid.T) *change {
 		if rapid.Bool().Draw(t, name+" dampens") {
 			r.plan.Dampen = drawDampen(t).rules[0].plan.Dampen
 		}
+		if rapid.Bool().Draw(t, name+" has limits") {
+			r.limits = drawLimits(t)
+		}
 		return r
 	}
 	kept, changed, gone := draw("kept"), draw("changed"), draw("gone")
@@ -39,6 +42,9 @@ func drawChange(t *rapid.T) *change {
 	other.plan.Signature = "t"
 	if d := other.plan.Dampen; d != nil {
 		d.Signature = "t"
+	}
+	for i := range other.limits {
+		other.limits[i].Signature += "t"
 	}
 	c.after = &world{rules: []*worldRule{fresh, other, kept}, coarse: time.Millisecond, without: map[string]bool{"changed": true, "gone": true}}
 	c.log = drawLog(t, c.before, false)
