@@ -108,7 +108,7 @@ func (l *loader) addLimits(list []Limit, w limitWords) []Limit {
 }
 
 func (l *loader) addLimit(list []Limit, what, text string, w limitWords) []Limit {
-	x := Limit{parts: w.by}
+	x := Limit{parts: w.by, pos: w.at(what)}
 	x.Devices = what == "devices"
 	for _, k := range w.by {
 		x.By = append(x.By, k.expr)

@@ -14,6 +14,7 @@ type Limit struct {
 	Percent float64 // of the devices of the inventory that have the key
 	By      []*Expr // empty: one count for all
 
+	pos    Pos
 	parts  []keyPart
 	groups map[string]int // Percent: how many devices of the inventory have a key
 }

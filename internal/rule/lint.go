@@ -22,7 +22,9 @@ func (l *loader) lint(set *Set, inv *inventory.Inventory) {
 		l.lintConditions(r)
 		l.lintPlan(set, r, inv)
 		l.lintSources(r, emits)
+		l.lintLimits(r.limits.list)
 	}
+	l.lintLimits(set.limits.list)
 	l.lintShadows(set)
 	l.lintLoops(set, emits)
 }
