@@ -33,7 +33,7 @@ type Entry struct {
 // (loop), or its condition has no answer (error), as where an attribute is
 // absent. Of rules that ask for more than one event: it counts (joined), waits
 // for one of them (held, released, absorbed, grouped), or is not taken (dampened,
-// upstream, late, full).
+// upstream, late, limited, full).
 type Note struct {
 	Rule    string   `json:"rule"`
 	Outcome string   `json:"outcome"`

@@ -33,7 +33,7 @@ func newCorrelation(
 		last:       map[[2]string]uint64{},
 		told:       map[string]bool{},
 		findings:   counter("findings_total", "What rules found in many events, by rule and form (count, flap, sequence, …).", "rule", "form"),
-		outcomes:   counter("rule_outcomes_total", "What rules did with an event other than start a run: duplicate, shadow, loop, error, joined, held, released, absorbed, dampened, upstream, grouped, late or full.", "rule", "outcome"),
+		outcomes:   counter("rule_outcomes_total", "What rules did with an event other than start a run: duplicate, shadow, loop, error, joined, held, released, absorbed, dampened, upstream, grouped, late, limited or full.", "rule", "outcome"),
 		ticks:      counter("ticks_total", "Ticks in the log: time had come and nothing else did."),
 		timers:     counter("timers_fired_total", "Decisions that time made: windows that ended, absences, groups."),
 		lateness:   histogram("timer_lateness_seconds", "From when a timer was due to the log time at which it fired.", prometheus.ExponentialBuckets(0.001, 4, 10)),
