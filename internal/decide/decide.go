@@ -160,7 +160,7 @@ func (r *Rules) Keeps(name, sig string) bool {
 func (r *Rules) Limits(name string) []correlate.RunLimit { return r.Set.RunLimits(name) }
 
 // LimitKey is the key under which a limit counts a run for ev, and how many
-// there may be. The key is good until the next call.
+// there may be.
 func (r *Rules) LimitKey(name string, n int, ev *event.Event) (string, int, error) {
 	r.limit = r.Set.Decide(ev, r.Inventory, r.limit)
 	return r.limit.LimitKey(name, n)

@@ -83,11 +83,14 @@ func (l *loader) globalLimits(list []GlobalLimit) []Limit {
 		if g.Pos.File == "" {
 			g.Pos = Pos{"limits", 1, 1}
 		}
+		mistakes := len(l.diags)
 		w := limitWords{runs: g.Runs, devices: g.Devices, global: true, at: func(string) Pos { return g.Pos }}
 		for _, e := range l.globalKey(env, g.By, g.Pos) {
 			w.by = append(w.by, newKeyPart(e))
 		}
-		out = l.addLimits(out, w)
+		if len(l.diags) == mistakes {
+			out = l.addLimits(out, w)
+		}
 	}
 	return out
 }
