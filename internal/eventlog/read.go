@@ -296,11 +296,12 @@ func (r *reader) run(ctx context.Context, sess *session, to uint64, fn func(*rec
 			return r.atEnd(ctx, sess, to)
 		}
 	}
-	// What waits in memory is bounded by both, for each reader. The number also
-	// is the room of the channel that messages of status share, so it must not
-	// be what limits: large batches meet the other bound first, small ones have
-	// an end soon.
-	msgs, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(512, maxMessage+1<<20))
+	// What waits in memory is bounded by the bytes, for each reader. The number is
+	// the room of the channel that messages of status share: it must not be what
+	// limits, or where a reader stands still for a while a status takes the place
+	// of a batch, which nats.go then drops (a "slow consumer") and has to ask for
+	// again. So many of the smallest batches have more bytes.
+	msgs, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(8192, maxMessage+1<<20))
 	if err != nil {
 		return err
 	}
