@@ -107,6 +107,7 @@ func (c *Correlator) settle() {
 // by an event.
 func (c *Correlator) settled(h *held) bool {
 	free, stopped := true, false
+	var last time.Time
 	for _, p := range h.by {
 		s := p.stands(h.ev, c.now)
 		if s.absorbed {
@@ -115,7 +116,13 @@ func (c *Correlator) settled(h *held) bool {
 			return true
 		}
 		free = free && !s.free.After(c.now)
-		stopped = stopped || !s.timer // else it has a time of its own
+		// Where the last one lets it go because its time is over, the held event
+		// has that time: then it comes in order with all that is due.
+		if s.free.After(last) {
+			last, stopped = s.free, !s.timer
+		} else if s.free.Equal(last) {
+			stopped = stopped || !s.timer
+		}
 	}
 	if free && stopped {
 		c.release(h)

@@ -71,6 +71,19 @@ func TestCases(t *testing.T) {
 			log:  "2 up a, 2 down a -1",
 			want: []string{"0 now: verdict 1 of ", "1 now: verdict 1 of ", "2 4s: note after released e1", "2 4s: note after released e2", "2 6s: run after [e2] a"},
 		},
+		{
+			name: "what time lets go comes in order, whoever else had let it go before",
+			w: world{rules: []*worldRule{
+				{name: "unless", parts: map[string][]int{"down": {0}, "up": {1}}, plan: &correlate.Plan{Form: correlate.Unless, Within: 2 * unit, Parts: make([]correlate.Part, 2), Holds: []string{"plain"}}},
+				{name: "all", parts: map[string][]int{"down": {0}, "up": {1}, "other": {2}}, plan: &correlate.Plan{Form: correlate.All, Within: 2 * unit, Parts: make([]correlate.Part, 3), Holds: []string{"plain"}}},
+				{name: "plain", parts: map[string][]int{"down": {0}, "up": {1}}, plan: &correlate.Plan{Form: correlate.Unless, Within: 2 * unit, Parts: make([]correlate.Part, 2)}},
+			}},
+			// e5 ends the wait of unless for e3, so that all has it longest, as it has e2: e2 comes first and stops nothing of e3.
+			log: "0 down a, 0 up a, 0 down a, 1 down a, 1 up a, 2 other a",
+			want: []string{"0 now: verdict 1 of ", "1 now: verdict 1 of ", "2 now: verdict 1 of ", "3 now: verdict 1 of ", "4 now: verdict 1 of ",
+				"5 now: note plain absorbed e4", "5 now: note plain absorbed e5", "5 now: note plain released e1", "5 now: note plain released e2",
+				"5 now: note plain released e3", "5 now: run all [e4 e5 e6] a", "5 now: verdict 1 of ", "6 4s: run plain [e3] a"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
