@@ -56,14 +56,7 @@ const formsStory = `
 // Rules that ask for more than one event, with what time alone decides.
 func TestForms(t *testing.T) {
 	log := logOf(t, formsStory)
-	for _, b := range log {
-		for _, r := range b.Records {
-			r.Event.Data = nil
-			if r.Event.Type == "bgp_neighbor_up" || r.Event.Type == "bgp_neighbor_down" {
-				r.Event.Data = []byte(`{"neighbor":"192.0.2.99"}`)
-			}
-		}
-	}
+	nameNeighbors(log)
 	none := candidate(t, "nothing", "rules: []\n")
 	r := run(t, backtest.Options{Rules: candidate(t, "forms", forms), Against: &none, Until: t0.Add(20 * time.Minute)}, log)
 	text, json, html := written(t, r)

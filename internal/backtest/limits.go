@@ -32,12 +32,14 @@ func (s *side) refused(x *ruleTally, n *record.RuleNote, d *record.Decision, at 
 	if !x.grouped && !x.story {
 		x.Findings++
 	}
-	text, why, _ := strings.Cut(n.Detail, engine.LimitSeparator)
-	i := slices.IndexFunc(s.limits, func(l *limitTally) bool { return l.text == text && (l.Rule == n.Rule || l.Rule == "") })
-	if i < 0 {
+	i := slices.IndexFunc(s.limits, func(l *limitTally) bool {
+		return (l.Rule == n.Rule || l.Rule == "") && strings.HasPrefix(n.Detail, l.text+engine.LimitSeparator)
+	})
+	if i < 0 { // the engine names a limit of the set that decides
 		return
 	}
 	l := s.limits[i]
+	why := n.Detail[len(l.text)+len(engine.LimitSeparator):]
 	if l.Refused == 0 {
 		l.First = &Refusal{Time: at.UTC(), Position: s.t.position(d.At).String(), Rule: strings.Clone(n.Rule), Key: strings.Clone(n.Key), Detail: strings.Clone(why)}
 	}

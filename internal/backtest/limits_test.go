@@ -45,11 +45,7 @@ const limitedStory = `
 // first of each.
 func TestLimits(t *testing.T) {
 	log := logOf(t, limitedStory)
-	for _, b := range log {
-		if ev := b.Records[0].Event; strings.HasPrefix(ev.Type, "bgp") {
-			ev.Data = []byte(`{"neighbor":"192.0.2.99"}`)
-		}
-	}
+	nameNeighbors(log)
 	all := rule.GlobalLimit{Devices: "2/h"}
 	o := backtest.Options{Rules: candidate(t, "limited", limited, all), Until: t0.Add(time.Hour)}
 	free := candidate(t, "free", strings.NewReplacer("2/10m", "1000/10m", "1/h", "1000/h").Replace(limited))

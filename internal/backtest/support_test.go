@@ -134,3 +134,15 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s (-want +got):\n%s", name, d)
 	}
 }
+
+// nameNeighbors gives the events of BGP a neighbor, and the others no data.
+func nameNeighbors(log []*record.Batch) {
+	for _, b := range log {
+		for _, r := range b.Records {
+			r.Event.Data = nil
+			if strings.HasPrefix(r.Event.Type, "bgp_") {
+				r.Event.Data = []byte(`{"neighbor":"192.0.2.99"}`)
+			}
+		}
+	}
+}

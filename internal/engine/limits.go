@@ -19,66 +19,93 @@ import (
 // devices do not know why they are touched. A dry run has limits of its own.
 type limits map[string]*correlate.Limiter
 
-// bound is one limit as it is for the run in hand.
+// bound is what one limit counts of the run in hand under one key.
 type bound struct {
-	limit  *correlate.RunLimit
-	counts *correlate.Limiter
-	key    string
+	limit   *correlate.RunLimit
+	counts  *correlate.Limiter
+	key     string
+	most    int
+	devices []string // where devices are counted
 }
 
-// allows says whether a run may be started for an event by the limits of its
-// rule and then by those of all rules, and counts it where all of them have
-// room. A rule in shadow starts nothing, so it has its own limits only.
-func (l *lane) allows(m *Match, ev *event.Event) (no *record.RuleNote) {
+// allows says whether a run may be started for events, of which ev is the one
+// that it is about, by the limits of its rule and then by those of all rules,
+// and counts it where all of them have room. A rule in shadow starts nothing,
+// so it has its own limits only.
+func (l *lane) allows(m *Match, ev *event.Event, f *correlate.Finding) (no *record.RuleNote) {
 	now := l.clock()
 	l.bounds = l.bounds[:0]
+	var events []*event.Event // decoded where a limit asks for them
 	for _, rule := range []string{m.Rule, ""} {
 		if rule == "" && m.Shadow {
 			break
 		}
 		list := l.rules.Limits(rule)
 		for i := range list {
-			if n := l.bound(m, rule, i, &list[i], ev, now); n != nil {
+			about := []*event.Event{ev}
+			if list[i].Devices && f != nil && len(f.Events) > 1 {
+				if events == nil {
+					events, _ = eventsOf(f)
+				}
+				about = events
+			}
+			if n := l.bound(m, rule, i, &list[i], about, now); n != nil {
 				return n
 			}
 		}
 	}
 	for _, b := range l.bounds {
-		b.counts.Count(b.limit, b.key, ev.Device, now)
+		b.counts.Count(b.limit, b.key, b.devices, now)
 	}
 	return nil
 }
 
-// bound asks one limit.
-func (l *lane) bound(m *Match, rule string, i int, limit *correlate.RunLimit, ev *event.Event, now int64) *record.RuleNote {
-	if limit.Devices && ev.Device == "" {
-		return nil
-	}
-	n := &record.RuleNote{Rule: m.Rule, Outcome: "limited", Detail: limit.Text}
-	key, most, err := l.rules.LimitKey(rule, i, ev)
-	if err != nil { // what cannot be counted is not started
-		n.Detail += LimitSeparator + "it cannot be counted: " + err.Error()
-		return n
-	}
+// bound asks one limit: of runs under the key of the event, of devices under
+// the keys of all events.
+func (l *lane) bound(m *Match, rule string, i int, limit *correlate.RunLimit, events []*event.Event, now int64) *record.RuleNote {
 	name := rule + "\x00" + limit.Signature
 	counts := l.limits[name]
 	if counts == nil {
 		counts = correlate.NewLimiter()
 		l.limits[name] = counts
 	}
-	ok, until, full := counts.Room(limit, key, ev.Device, most, now)
-	switch {
-	case ok:
-		l.bounds = append(l.bounds, bound{limit, counts, key})
-		return nil
-	case full:
-		n.Detail += LimitSeparator + "as many keys are counted as may be"
-	default:
-		whole := unixNano(until + int64(time.Second) - 1).Truncate(time.Second)
-		n.Detail += LimitSeparator + "room again from " + whole.Format(time.RFC3339)
+	n := &record.RuleNote{Rule: m.Rule, Outcome: "limited", Detail: limit.Text + LimitSeparator}
+	from := len(l.bounds)
+	for _, ev := range events {
+		if limit.Devices && ev.Device == "" {
+			continue
+		}
+		key, most, err := l.rules.LimitKey(rule, i, ev)
+		if err != nil { // what cannot be counted is not started
+			n.Detail += "it cannot be counted: " + err.Error()
+			return n
+		}
+		at := slices.IndexFunc(l.bounds[from:], func(b bound) bool { return b.key == key })
+		if at < 0 {
+			at = len(l.bounds) - from
+			l.bounds = append(l.bounds, bound{limit: limit, counts: counts, key: key, most: most})
+		}
+		if b := &l.bounds[from+at]; limit.Devices && !slices.Contains(b.devices, ev.Device) {
+			b.devices = append(b.devices, ev.Device)
+		}
 	}
-	n.Key = l.keyText(key)
-	return n
+	for _, b := range l.bounds[from:] {
+		ok, until, full := counts.Room(limit, b.key, b.devices, b.most, now)
+		switch {
+		case ok:
+			continue
+		case full:
+			n.Detail += "as many keys are counted as may be"
+		case until == 0:
+			n.Detail += fmt.Sprintf("the run is for %d devices", len(b.devices))
+		default:
+			whole := unixNano(until + int64(time.Second) - 1).Truncate(time.Second)
+			n.Detail += "room again from " + whole.Format(time.RFC3339)
+		}
+		n.Key = l.keyText(b.key)
+		return n
+	}
+	return nil
 }
 
 // LimitSeparator stands in the detail of a note "limited" between the limit

@@ -83,6 +83,15 @@ func TestLimits(t *testing.T) {
 				"4 decided, r limited, situation resolved by 3"},
 		},
 		{
+			name: "a run is for the devices of all its events",
+			rules: plannedRules{rules: []planned{{name: "r", on: []string{"down"}, plan: &correlate.Plan{Group: &correlate.Group{Wait: time.Second, Interval: time.Second, Signature: "g"}},
+				limits: []fakeLimit{limit(3, devices)}}}},
+			log: []string{"0s down a", "0s down b", "5s down b", "5s down c", "10s down d", "10s down e", "30s down a", "30s down b", "30s down c", "30s down d", "40s tick"},
+			want: []string{"2 decided, r grouped", "3 decided, r grouped", "4 due 1s, run r [1 2]", "4 decided, r grouped", "5 decided, r grouped",
+				"6 due 6s, run r [3 4]", "6 decided, r grouped", "7 decided, r grouped", "8 due 11s, r limited 6",
+				"8 decided, r grouped", "9 decided, r grouped", "10 decided, r grouped", "11 decided, r grouped", "12 due 31s, r limited a"},
+		},
+		{
 			name:  "what cannot be counted is not started",
 			rules: plannedRules{rules: []planned{down(limit(0, nil))}},
 			log:   []string{"0s down a"},
@@ -177,5 +186,27 @@ func TestLimitSaysWhenThereIsRoom(t *testing.T) {
 	again := "rule r: limit; room again from 2026-01-01T00:00:11Z"
 	if diff := cmp.Diff([]string{"", again, again}, got); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+// A run for more devices than there may be is never let through, and says so.
+func TestLimitBelowTheRun(t *testing.T) {
+	e := engineOf(planned{name: "r", on: []string{"down"}, plan: &correlate.Plan{Group: &correlate.Group{Wait: time.Second, Interval: time.Second, Signature: "g"}},
+		limits: []fakeLimit{limit(1, devices)}})
+	var got []string
+	for _, b := range logOf("0s down a", "0s down b", "0s down a", "5s tick") {
+		stretches, err := e.Step(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range stretches[0].Records {
+			for _, n := range r.Decision.Notes {
+				got = append(got, n.Outcome+": "+n.Detail)
+			}
+		}
+	}
+	want := []string{"grouped: ", "grouped: ", "grouped: ", "limited: limit; the run is for 2 devices"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
 	}
 }

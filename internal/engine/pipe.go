@@ -357,7 +357,7 @@ func (l *lane) story(s *correlate.Story) answer {
 // the rule is in shadow, or a limit has no room for it.
 func (l *lane) start(m *Match, it *correlate.Item, f *correlate.Finding, branch, situation string) (string, answer) {
 	own := l.main != nil && it.Number() == l.mainNumber
-	if no := l.allows(m, it.Event()); no != nil {
+	if no := l.allows(m, it.Event(), f); no != nil {
 		no.Of = l.otherID(it)
 		l.note(it.Number(), *no)
 		return "", back

@@ -79,7 +79,7 @@ func (c *Correlator) start(p *pipe, n *news) bool {
 }
 
 func (c *Correlator) run(p *pipe, n *news, branch, situation string) bool {
-	if c.limited(p.m, n.last()) {
+	if c.limited(p.m, n) {
 		return false
 	}
 	rs := record.RunStart{Rule: p.m.Rule, RuleVersion: p.m.Version, Branch: branch, Situation: situation,

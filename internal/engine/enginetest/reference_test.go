@@ -272,6 +272,9 @@ func drawLimited(t *rapid.T) *world {
 		if rapid.Bool().Draw(t, "with a situation") {
 			drawStory(t, r)
 		}
+		if rapid.Bool().Draw(t, "grouped") {
+			drawGrouping(t, r)
+		}
 		if w.limits == nil || rapid.Bool().Draw(t, "of its own") {
 			r.limits = drawLimits(t)
 		}
