@@ -80,6 +80,9 @@ func (a *app) backtest(cmd *cobra.Command, f *backtestFlags) error {
 	for _, w := range loaded.Warnings {
 		a.complain(w)
 	}
+	if f.rules == "" && len(loaded.Set.Rules) == 0 {
+		return &usageError{errors.New("there are no rules to try: name them with --rules, or their configuration with --config")}
+	}
 	o := backtest.Options{Rules: backtest.Candidate{Name: f.named(), Rules: decide.New(loaded.Set, loaded.Inventory)}, Top: f.top}
 	src, err := a.batchSource(ctx, f, trial, loaded)
 	if err != nil {
