@@ -36,3 +36,35 @@ func TestLimiterIsFull(t *testing.T) {
 		t.Errorf("a key that was counted: room %v, again at %d", ok, until)
 	}
 }
+
+// A device that is touched again and again is one, counts from its last time on,
+// and takes no more memory for it.
+func TestLimiterCountsADeviceOnce(t *testing.T) {
+	l, m := &RunLimit{Within: time.Hour, Devices: true}, NewLimiter()
+	second := int64(time.Second)
+	m.Count(l, "", []string{"b"}, 0)
+	for i := range int64(1000) {
+		m.Count(l, "", []string{"a"}, i*second)
+	}
+	_, s := m.find(limitEnv(1000*second), "")
+	if n := len(s.state.entries); n > 16 {
+		t.Errorf("%d entries for two devices", n)
+	}
+	for _, tt := range []struct {
+		devices []string
+		at      int64
+		ok      bool
+		until   int64
+	}{
+		{[]string{"a", "b"}, 1000 * second, true, 0},
+		{[]string{"c"}, 1000 * second, false, 3600 * second}, // when b leaves
+		{[]string{"b", "c"}, 1000 * second, false, (999 + 3600) * second},
+		{[]string{"c", "d", "e"}, 1000 * second, false, 0}, // never
+		{[]string{"c"}, 3600 * second, true, 0},
+		{[]string{"c", "d"}, 3600 * second, false, (999 + 3600) * second},
+	} {
+		if ok, until, _ := m.Room(l, "", tt.devices, 2, tt.at); ok != tt.ok || until != tt.until {
+			t.Errorf("%v at %ds: room %v, again at %ds", tt.devices, tt.at/second, ok, until/second)
+		}
+	}
+}
