@@ -79,7 +79,7 @@ func (r *Rule) includes(other *Rule, sums summaries) bool {
 	case (r.Plan == nil) != (other.Plan == nil):
 		return false
 	case r.Plan != nil:
-		return r.planID() == other.planID() && (r.Dedup == nil || other.Dedup != nil && r.Dedup.Signature == other.Dedup.Signature)
+		return sums.of(r).plan == sums.of(other).plan && (r.Dedup == nil || other.Dedup != nil && r.Dedup.Signature == other.Dedup.Signature)
 	case r.Dedup != nil && (other.Dedup == nil || r.Dedup.Signature != other.Dedup.Signature):
 		return false
 	case !covers(r.On, other.On):
@@ -89,8 +89,11 @@ func (r *Rule) includes(other *Rule, sums summaries) bool {
 	return a.whole == b.whole || a.implies(b)
 }
 
-// planID is all that the plan of a rule depends on.
+// planID is all that the plan of a rule depends on, "" where it has none.
 func (r *Rule) planID() string {
+	if r.Plan == nil {
+		return ""
+	}
 	s := newSigner(r.Plan.Signature).add(anySlice(r.Plan.Holds)...)
 	if d := r.Plan.Dampen; d != nil {
 		s.add("dampen", d.Signature)
@@ -113,13 +116,16 @@ func (s summaries) of(r *Rule) *summary {
 	x := s[r]
 	if x == nil {
 		x = summaryOf(r.When)
+		x.plan = r.planID()
 		s[r] = x
 	}
 	return x
 }
 
-// summary is a condition as it is compared with others: made once for each rule.
+// summary is a condition, and a plan, as they are compared with others: made
+// once for each rule.
 type summary struct {
+	plan  string
 	whole string
 	parts []summaryPart
 	texts map[string]bool
