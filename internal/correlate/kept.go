@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"unsafe"
 
+	"github.com/google/uuid"
+
 	"signalbox/event"
 	"signalbox/internal/record"
 )
@@ -22,18 +24,12 @@ const (
 	keptBody = keptID + 16
 )
 
-// keep encodes ev. buf is room to work in; what comes back is what it has grown
-// to.
-func keep(ev *event.Event, number uint64, buf []byte) (Kept, []byte) {
-	small := *ev
-	small.Raw, small.Meta = nil, nil
+// keep encodes ev. id is what parseID makes of its id, nil where that has another
+// form. buf is room to work in; what comes back is what it has grown to.
+func keep(ev *event.Event, number uint64, id uuid.UUID, buf []byte) (Kept, []byte) {
 	buf = binary.LittleEndian.AppendUint64(buf[:0], number)
-	var id [16]byte
-	if parseID(string(ev.ID), &id) {
-		small.ID = ""
-	}
 	buf = append(buf, id[:]...)
-	buf = record.AppendEvent(buf, &small)
+	buf = record.AppendKept(buf, ev, id == uuid.Nil)
 	return Kept{string(buf)}, buf
 }
 
@@ -81,45 +77,33 @@ func (k Kept) ID() event.ID {
 	return k.Event().ID
 }
 
-const dashes = 1<<8 | 1<<13 | 1<<18 | 1<<23
+// nibbles are the values of lower-case hexadecimal digits, 0xff of all else.
+var nibbles = func() (n [256]uint8) {
+	for i := range n {
+		n[i] = 0xff
+	}
+	for i, c := range "0123456789abcdef" {
+		n[c] = uint8(i)
+	}
+	return n
+}()
 
 // parseID reads a UUID in the one form that formatID writes. The nil UUID is
 // refused: it stands for none.
-func parseID(s string, id *[16]byte) bool {
-	if len(s) != 36 {
-		return false
+func parseID(s string) (id uuid.UUID, ok bool) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return uuid.Nil, false
 	}
-	n := 0
-	var any byte
-	for i := 0; i < 36; {
-		if dashes>>i&1 == 1 {
-			if s[i] != '-' {
-				return false
-			}
-			i++
-			continue
-		}
-		hi, lo := digit(s[i]), digit(s[i+1])
-		if hi > 15 || lo > 15 {
-			*id = [16]byte{}
-			return false
-		}
-		id[n] = hi<<4 | lo
-		any |= id[n]
-		n++
-		i += 2
+	var bad byte
+	for i, at := range [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
+		hi, lo := nibbles[s[at]], nibbles[s[at+1]]
+		bad |= hi | lo
+		id[i] = hi<<4 | lo
 	}
-	return any != 0
-}
-
-func digit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+	if bad > 15 || id == uuid.Nil {
+		return uuid.Nil, false
 	}
-	return 255
+	return id, true
 }
 
 func formatID(id *[16]byte) event.ID {
@@ -140,6 +124,8 @@ type Item struct {
 	kept   Kept
 	number uint64
 	room   *[]byte
+	id     uuid.UUID // see UUID; nil until it is asked for
+	odd    bool      // the event's id has another form than parseID reads
 }
 
 // NewItem is an event of the log. room is kept between calls so that keeping an
@@ -165,7 +151,32 @@ func (it *Item) Number() uint64 { return it.number }
 // Keep is the event in the form that may be kept.
 func (it *Item) Keep() Kept {
 	if it.kept.None() {
-		it.kept, *it.room = keep(it.ev, it.number, *it.room)
+		id := it.UUID()
+		if it.odd {
+			id = uuid.Nil
+		}
+		it.kept, *it.room = keep(it.ev, it.number, id, *it.room)
 	}
 	return it.kept
+}
+
+// UUID is the event's id, nil where that is no UUID: ids are ours, so they are.
+func (it *Item) UUID() uuid.UUID {
+	if it.id != uuid.Nil || it.odd {
+		return it.id
+	}
+	if !it.kept.None() {
+		if it.id = uuid.UUID(it.kept.bytes()[keptID:keptBody]); it.id != uuid.Nil {
+			return it.id
+		}
+	}
+	var ok bool
+	if it.id, ok = parseID(string(it.Event().ID)); ok {
+		return it.id
+	}
+	it.odd = true
+	if id, err := uuid.Parse(string(it.Event().ID)); err == nil {
+		it.id = id
+	}
+	return it.id
 }

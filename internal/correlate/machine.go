@@ -1,6 +1,7 @@
 package correlate
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"time"
@@ -224,6 +225,18 @@ func KeyText(key string) string {
 
 // AppendKeyText appends what KeyText gives, which is not longer than key.
 func AppendKeyText(b []byte, key string) []byte {
+	if strings.IndexByte(key, '\\') < 0 {
+		from := len(b)
+		b = append(b, key...)
+		for rest := b[from:]; ; {
+			i := bytes.IndexByte(rest, '\x1f')
+			if i < 0 {
+				return b
+			}
+			rest[i] = ' '
+			rest = rest[i+1:]
+		}
+	}
 	for i := 0; i < len(key); i++ {
 		switch c := key[i]; {
 		case c == '\\' && i+1 < len(key):

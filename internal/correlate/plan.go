@@ -64,34 +64,33 @@ const (
 // Plan is what a rule does with its events between its condition and its steps.
 // It is made when rules are loaded and never changes.
 type Plan struct {
-	Form      Form
-	Within    time.Duration // of Threshold: for how long; 0 is at once
-	Tumbling  bool          // windows stand side by side, in log time since 1970; otherwise they slide
-	AtLeast   int           // Count
-	Distinct  bool          // Count: of values (Input.Value), not of events
-	Changes   int           // Flap
-	Parts     []Part        // Sequence, All, Any, Unless
-	Limit     Limit         // Threshold
-	Signature string        // names the meaning of the form's state: while it stays the same, the state is kept
-
-	Dampen   *Dampen
-	Upstream *Upstream
-	Holds    []string // rules whose runs wait until it is clear that their event is no part of a finding
-	Group    *Group
-	// Situation gives what was found an id and a state.
-	Situation *Situation
-
+	Form     Form
+	Tumbling bool // windows stand side by side, in log time since 1970; otherwise they slide
+	Distinct bool // Count: of values (Input.Value), not of events
 	// EventTime says that the form goes by the events' own time, Lateness
 	// behind the log's: an event is taken at its own time once the log is that
 	// far; one that is later than that is not taken, and a note says so.
 	EventTime bool
-	Lateness  time.Duration
-
 	// MaxKeys bounds the keys of each of the stages; Refuse says what happens
 	// to one more: it is not taken (a note says so); otherwise the key that
 	// was idle longest is forgotten.
-	MaxKeys int
 	Refuse  bool
+	MaxKeys int
+	Within  time.Duration // of Threshold: for how long; 0 is at once
+
+	Holds []string // rules whose runs wait until it is clear that their event is no part of a finding
+	Group *Group
+	// Situation gives what was found an id and a state.
+	Situation *Situation
+	Dampen    *Dampen
+	Upstream  *Upstream
+
+	AtLeast   int    // Count
+	Changes   int    // Flap
+	Parts     []Part // Sequence, All, Any, Unless
+	Limit     Limit  // Threshold
+	Lateness  time.Duration
+	Signature string // names the meaning of the form's state: while it stays the same, the state is kept
 }
 
 func (p *Plan) maxKeys() int {

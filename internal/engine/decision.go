@@ -59,7 +59,7 @@ func (l *lane) keyText(key string) string {
 	if len(key) == len(l.key) && (len(key) == 0 || unsafe.StringData(key) == unsafe.StringData(l.key)) {
 		return l.read
 	}
-	if !strings.ContainsAny(key, "\x1f\\") {
+	if strings.IndexByte(key, '\x1f') < 0 && strings.IndexByte(key, '\\') < 0 {
 		return key
 	}
 	if cap(l.text)-len(l.text) < len(key) {

@@ -48,6 +48,7 @@ type work struct {
 	envs   []*correlate.Env
 	depth  int // of envs in use
 	room   []byte
+	item   correlate.Item // of the record's own event
 	inputs []correlate.Input
 	taken  []taking
 	quiet  bool     // an event is taken at its own time: that it joins was said before
@@ -68,16 +69,16 @@ type work struct {
 
 // pipe is one rule that keeps state, or that another holds.
 type pipe struct {
-	Match // without an event: Rule, Version, Shadow, Lock, Plan
-	index uint32
-	depth int  // how many rules wait behind it, see Plan.Holds
-	wide  bool // it waits since before the inventory changed
+	index   uint32
+	wide    bool // it waits since before the inventory changed
+	depth   int  // how many rules wait behind it, see Plan.Holds
+	machine correlate.Machine
+	heldBy  []*pipe
+	gates   [2]correlate.Gate // dampen, upstream
+	group   correlate.Grouper
 
-	heldBy   []*pipe
-	gates    [2]correlate.Gate // dampen, upstream
+	Match    // without an event: Rule, Version, Shadow, Lock, Plan
 	buffer   buffer
-	machine  correlate.Machine
-	group    correlate.Grouper
 	meanings [stages]string // signatures of the stages
 }
 
@@ -326,7 +327,8 @@ func (l *lane) event(d *record.Decision, ev *event.Event) {
 	l.number++
 	l.main, l.mainNumber = d, l.number
 	l.key, l.read = "", "" // the memory of keys is good for one event
-	it := correlate.NewItem(ev, l.number, &l.room)
+	l.item = correlate.NewItem(ev, l.number, &l.room)
+	it := &l.item
 	for _, t := range l.rules.Clears(ev.Type) {
 		if key, ok := l.rules.GlobalKey(ev, t); ok {
 			l.global.forget(key)
@@ -336,15 +338,15 @@ func (l *lane) event(d *record.Decision, ev *event.Event) {
 	var first uuid.UUID // that it repeats
 	if key, ok := l.rules.GlobalKey(ev, ev.Type); ok {
 		var of *entry
-		if of, dup = l.global.check(key, ev.ID, l.now); dup {
+		if of, dup = l.global.check(key, it.UUID(), l.now); dup {
 			d.Verdict, first = record.Duplicate, of.of
 		}
 	}
 	if l.topology {
-		l.learn(ev, &it)
+		l.learn(ev, it)
 	}
 	if !dup || len(l.names) > 0 {
-		l.match(d, &it, dup)
+		l.match(d, it, dup)
 	}
 	if d.Verdict == record.Duplicate {
 		d.Of, d.Reason = event.ID(first.String()), l.repeats

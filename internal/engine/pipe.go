@@ -106,7 +106,7 @@ func (l *lane) enter(m *Match, it *correlate.Item, dup bool) answer {
 		}
 	}
 	if m.Within > 0 {
-		if of, dup := l.window(m).check(m.Key, ev.ID, l.now); dup {
+		if of, dup := l.window(m).check(m.Key, it.UUID(), l.now); dup {
 			return max(best, l.stop(m, it, record.RuleNote{Outcome: "duplicate", Detail: "the same key within " + m.Within.String(), Of: of.id()}))
 		}
 	}

@@ -50,7 +50,7 @@ func (w *window) find(key *Key) *entry {
 // check says whether key repeats an event that was news less than the window
 // ago, and gives what is remembered of that one (good until the next call). A
 // key that repeats nothing is remembered as news by id.
-func (w *window) check(key Key, id event.ID, t int64) (news *entry, duplicate bool) {
+func (w *window) check(key Key, id uuid.UUID, t int64) (news *entry, duplicate bool) {
 	for e := w.queue.peek(); e != nil && e.until <= t; e = w.queue.peek() {
 		w.drop(e)
 	}
@@ -60,12 +60,18 @@ func (w *window) check(key Key, id event.ID, t int64) (news *entry, duplicate bo
 	if w.len() >= w.max {
 		w.evictOldest()
 	}
-	u, err := uuid.Parse(string(id))
-	if err != nil { // ids are ours, so they parse; one that does not is remembered as nil
-		u = uuid.Nil
-	}
-	w.add(entry{key: key, until: t + int64(w.within), of: u})
+	w.add(entry{key: key, until: t + int64(w.within), of: id})
 	return nil, false
+}
+
+// uuidOf reads an event's id: they are ours, so they parse; one that does not is
+// remembered as nil.
+func uuidOf(id event.ID) uuid.UUID {
+	u, err := uuid.Parse(string(id))
+	if err != nil {
+		return uuid.Nil
+	}
+	return u
 }
 
 // id is the event that was news.

@@ -72,7 +72,11 @@ func appendUint(dst []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return dst
 	}
-	dst = protowire.AppendTag(dst, num, protowire.VarintType)
+	if num < 16 { // mostly: one byte
+		dst = append(dst, byte(num)<<3|byte(protowire.VarintType))
+	} else {
+		dst = protowire.AppendTag(dst, num, protowire.VarintType)
+	}
 	return protowire.AppendVarint(dst, v)
 }
 
@@ -134,7 +138,19 @@ func appendPosition(dst []byte, num protowire.Number, p Position) []byte {
 // AppendEvent appends the coding of one event (message Event) for who keeps it
 // elsewhere than in a batch; DecodeEvent reads it. The length is not written.
 func AppendEvent(dst []byte, e *event.Event) []byte {
-	dst = appendString(dst, 1, e.ID)
+	return appendParts(dst, e, true, true)
+}
+
+// AppendKept is AppendEvent without Raw and Meta, and without the ID where its
+// keeper has that already.
+func AppendKept(dst []byte, e *event.Event, id bool) []byte {
+	return appendParts(dst, e, id, false)
+}
+
+func appendParts(dst []byte, e *event.Event, id, transport bool) []byte {
+	if id {
+		dst = appendString(dst, 1, e.ID)
+	}
 	dst = appendString(dst, 2, e.SenderID)
 	dst = appendString(dst, 3, e.Source)
 	dst = appendString(dst, 4, e.Peer)
@@ -145,9 +161,11 @@ func AppendEvent(dst []byte, e *event.Event) []byte {
 	dst = appendTime(dst, 9, e.Received)
 	dst = appendString(dst, 10, e.TraceParent)
 	dst = appendBytes(dst, 11, e.Data)
-	dst = appendBytes(dst, 12, e.Raw)
+	if transport {
+		dst = appendBytes(dst, 12, e.Raw)
+	}
 	dst = appendString(dst, 13, e.Mapping)
-	if len(e.Meta) > 0 {
+	if transport && len(e.Meta) > 0 {
 		dst = appendMeta(dst, e.Meta)
 	}
 	if e.Cause != nil {

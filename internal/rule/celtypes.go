@@ -71,9 +71,17 @@ func (p *provider) add(s *structType) { p.structs[s.typ.TypeName()] = s }
 
 // absentError says that an attribute or field is not there. A condition that
 // needs it is false.
-type absentError struct{ path string }
+type absentError struct {
+	path string
+	text string // "": says that path is absent
+}
 
-func (e *absentError) Error() string { return e.path + " is absent" }
+func (e *absentError) Error() string {
+	if e.text != "" {
+		return e.text
+	}
+	return e.path + " is absent"
+}
 
 // mapField is a field that lives in a map[string]any: an inventory record, an
 // event's data or an output.

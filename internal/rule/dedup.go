@@ -144,7 +144,7 @@ func (s *Set) defaultKey(buf []byte, scope *Scope, typ string) ([]byte, error) {
 	buf = appendText(buf, ev.Device)
 	buf = appendText(buf, typ)
 	buf = appendText(buf, scope.port())
-	t := s.types[typ]
+	t := s.typeFacts(scope, typ)
 	if t == nil {
 		return appendData(buf, ev.Data)
 	}
@@ -195,6 +195,13 @@ func appendData(buf []byte, data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("dedup: %w", err)
 	}
 	return append(append(buf, 'j'), b...), nil
+}
+
+func (s *Set) typeFacts(scope *Scope, typ string) *typeFacts {
+	if scope.memory != nil {
+		return scope.memory.typeOf(typ).facts
+	}
+	return s.types[typ]
 }
 
 // Clears gives the types whose windows an event of this type ends: after an

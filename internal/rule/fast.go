@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"bytes"
 	"math"
 	"regexp"
 	"slices"
@@ -190,7 +191,7 @@ func (r *reader) compare(name string, left, right ast.Expr) test {
 		return nil
 	}
 	if text, ok := literalString(right); ok && equality {
-		return equals(a, text, other)
+		return r.equals(left, a, text, other)
 	}
 	return func(s *Scope) (truth, *absentError) {
 		x, absent := a(s)
@@ -219,9 +220,10 @@ func (r *reader) compare(name string, left, right ast.Expr) test {
 	}
 }
 
-// equals compares with a text. other is the answer where they differ.
-func equals(get read, text string, other truth) test {
-	return func(s *Scope) (truth, *absentError) {
+// equals compares what get reads of an expression with a text. other is the
+// answer where they differ.
+func (r *reader) equals(e ast.Expr, get read, text string, other truth) test {
+	slow := func(s *Scope) (truth, *absentError) {
 		v, absent := get(s)
 		switch {
 		case absent != nil:
@@ -232,6 +234,29 @@ func equals(get read, text string, other truth) test {
 			return other ^ 1, nil
 		}
 		return other, nil
+	}
+	if e.Kind() != ast.SelectKind || strings.IndexByte(text, '\\') >= 0 || strings.IndexByte(text, '"') >= 0 {
+		return slow
+	}
+	sel := e.AsSelect()
+	data := sel.Operand()
+	if data.Kind() != ast.SelectKind || data.AsSelect().FieldName() != "data" || data.AsSelect().Operand().Kind() != ast.IdentKind || data.AsSelect().Operand().AsIdent() != "event" {
+		return slow
+	}
+	// Most conditions are of this kind: the text is compared as it is written.
+	name, written := sel.FieldName(), `"`+text+`"`
+	return func(s *Scope) (truth, *absentError) {
+		if s.Event != nil {
+			if v := s.eventView(); v.isFlatData() {
+				switch raw := v.flatRaw(name); {
+				case string(raw) == written:
+					return other ^ 1, nil
+				case raw != nil && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0:
+					return other, nil
+				}
+			}
+		}
+		return slow(s)
 	}
 }
 
@@ -311,7 +336,7 @@ func (r *reader) text(name string, target, arg ast.Expr) test {
 // has is has(event.data.reason).
 func (r *reader) has(sel ast.SelectExpr) test {
 	f := r.field(sel.Operand(), sel.FieldName())
-	if f == nil {
+	if f == nil || f.open {
 		return nil
 	}
 	return func(s *Scope) (truth, *absentError) {

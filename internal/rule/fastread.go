@@ -73,13 +73,17 @@ type field struct {
 	get    func(s *Scope) (v plain, here bool) // not here: only CEL can say
 	typ    types.Kind
 	own    bool // of the event itself: a text that is always there
+	open   bool // see openField
 	absent *absentError
 }
 
 // field finds out what operand.name is; nil where that is not known here.
 func (r *reader) field(operand ast.Expr, name string) *field {
 	owner := r.env.typeOf(operand)
-	if owner == nil || owner.fields[name] == nil {
+	if owner == nil {
+		return r.openField(operand, name)
+	}
+	if owner.fields[name] == nil {
 		return nil
 	}
 	f := &field{typ: owner.fields[name].Type.Kind(), absent: &absentError{path: owner.name + "." + name}}
@@ -97,11 +101,10 @@ func (r *reader) field(operand ast.Expr, name string) *field {
 			f.get = recordField(ident, name)
 		}
 	case ast.SelectKind:
-		sel := operand.AsSelect()
-		if sel.FieldName() != "data" || sel.IsTestOnly() || sel.Operand().Kind() != ast.IdentKind || !slices.Contains(r.env.events, sel.Operand().AsIdent()) {
+		view := r.dataOf(operand)
+		if view == nil {
 			return nil
 		}
-		view := eventOf(sel.Operand().AsIdent())
 		f.get = func(s *Scope) (plain, bool) {
 			v := view(s)
 			if v == nil {
@@ -115,6 +118,39 @@ func (r *reader) field(operand ast.Expr, name string) *field {
 		return nil
 	}
 	return f
+}
+
+// dataOf finds the event of which operand is the data; nil where it is none.
+func (r *reader) dataOf(operand ast.Expr) func(s *Scope) *eventView {
+	if operand.Kind() != ast.SelectKind {
+		return nil
+	}
+	sel := operand.AsSelect()
+	if sel.FieldName() != "data" || sel.IsTestOnly() || sel.Operand().Kind() != ast.IdentKind || !slices.Contains(r.env.events, sel.Operand().AsIdent()) {
+		return nil
+	}
+	return eventOf(sel.Operand().AsIdent())
+}
+
+// openField is a field of data whose fields nobody knows: a map to CEL, in which
+// null is a value, and whose errors are worded so.
+func (r *reader) openField(operand ast.Expr, name string) *field {
+	view := r.dataOf(operand)
+	if view == nil {
+		return nil
+	}
+	return &field{typ: types.DynKind, open: true, absent: &absentError{path: "event.data." + name, text: "no such key: " + name}, get: func(s *Scope) (plain, bool) {
+		v := view(s)
+		if v == nil || !v.isFlatData() {
+			return plain{}, false
+		}
+		raw := v.flatRaw(name)
+		if raw == nil {
+			return plain{}, true
+		}
+		p := flatValue(raw)
+		return p, p.kind != isNothing
+	}}
 }
 
 // read gives the value in the type that the field has, as coerce does.

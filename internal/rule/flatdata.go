@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"strconv"
 	"unsafe"
 
 	"signalbox/internal/schema/scan"
@@ -12,47 +13,25 @@ import (
 // lie and decoded when they are asked for; all other data is decoded whole. Both
 // ways give the same answers.
 
-// flatMember is one value of a flat object.
-type flatMember struct {
-	name, raw []byte
-	value     plain
-	known     bool // value is decoded
-}
-
-// maxFlatNumber bounds the digits of a number that is surely in range.
-const maxFlatNumber = 300
-
-// flatten finds the values of flat data. It gives nothing where the data is not
-// flat, or not plainly right.
-func flatten(into []flatMember, data []byte) (out []flatMember, flat bool) {
-	into = into[:0]
-	flat = scan.Flat(data, func(name, raw []byte) bool {
-		if bytes.IndexByte(name, '\\') >= 0 {
-			return false
-		}
-		if c := raw[0]; (c == '-' || c >= '0' && c <= '9') && (len(raw) > maxFlatNumber || bytes.ContainsAny(raw, "eE")) {
-			return false
-		}
-		into = append(into, flatMember{name: name, raw: raw})
-		return true
-	})
-	return into, flat
-}
-
 // flatField finds a value. Of two of one name the last counts. A text may lie in
 // the event's data.
 func (v *eventView) flatField(name string) plain {
-	for i := len(v.flat) - 1; i >= 0; i-- {
-		m := &v.flat[i]
-		if string(m.name) != name {
-			continue
-		}
-		if !m.known {
-			m.value, m.known = flatValue(m.raw), true
-		}
-		return m.value
+	if raw := v.flatRaw(name); raw != nil {
+		return flatValue(raw)
 	}
 	return plain{}
+}
+
+// flatRaw is the value as it is written, nil where there is none.
+func (v *eventView) flatRaw(name string) []byte {
+	data := v.ev.Data
+	for i := len(v.flat) - 1; i >= 0; i-- {
+		m := &v.flat[i]
+		if int(m.NameTo-m.NameFrom) == len(name) && string(data[m.NameFrom:m.NameTo]) == name {
+			return data[m.From:m.To:m.To]
+		}
+	}
+	return nil
 }
 
 func flatValue(raw []byte) plain {
@@ -79,11 +58,17 @@ func flatNumber(raw []byte) plain {
 	if n, ok := digits(raw); ok {
 		return plain{kind: isWhole, whole: n}
 	}
-	v, err := number(unsafe.String(unsafe.SliceData(raw), len(raw)))
+	text := unsafe.String(unsafe.SliceData(raw), len(raw))
+	if bytes.IndexByte(raw, '.') < 0 {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return plain{kind: isWhole, whole: n}
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return plain{}
 	}
-	return plainOf(v)
+	return plain{kind: isFloat, float: f}
 }
 
 // digits reads a whole number of up to 18 digits.
@@ -114,7 +99,7 @@ func (v *eventView) isFlatData() bool {
 		return false
 	}
 	if !v.scanned {
-		v.flat, v.isFlat = flatten(v.flat, v.ev.Data)
+		v.flat, v.isFlat = scan.Flat(v.flat[:0], v.ev.Data)
 		v.scanned = true
 	}
 	return v.isFlat

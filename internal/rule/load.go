@@ -83,7 +83,7 @@ func Load(b Bundle, opt Options) (*Set, *inventory.Inventory, []Diagnostic) {
 		}
 	}
 	set.types = typesOf(opt.Catalogue)
-	set.index, set.live = newIndex(set.Rules)
+	set.index, set.live, set.questions = newIndex(set.Rules)
 	set.guards = set.index.guards
 	return set, inv, diags
 }

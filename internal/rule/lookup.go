@@ -54,8 +54,10 @@ type group struct {
 type groupKey [maxGuard]uint32
 
 // newIndex makes the index of rules, and the one in which what only ends
-// something is looked up by what it could end.
-func newIndex(rules []*Rule) (all, live *index) {
+// something is looked up by what it could end, and what is left to ask of the
+// rules that they find.
+func newIndex(rules []*Rule) (all, live *index, asks []questions) {
+	asks = make([]questions, len(rules))
 	g, shared := &guards{}, sharedKeys{}
 	all = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}, guards: g}
 	live = &index{exact: map[string]*bucket{}, prefixes: map[string]*bucket{}, guards: g}
@@ -63,10 +65,11 @@ func newIndex(rules []*Rule) (all, live *index) {
 		r.order = i
 		if r.pattern == nil {
 			r.guard = guardOf("", r.When)
-			r.check = restOf(r.When, "", r.guard)
+			asks[i].first.when = restOf(r.When, "", r.guard)
 		} else {
-			r.pattern.prepare(r, shared)
+			asks[i] = newQuestions(r.pattern.prepare(r, shared))
 		}
+		r.questions = &asks[i]
 		if r.Mode == "off" {
 			continue
 		}
@@ -83,7 +86,7 @@ func newIndex(rules []*Rule) (all, live *index) {
 	}
 	all.measure()
 	live.measure()
-	return all, live
+	return all, live, asks
 }
 
 // measure notes the lengths of the prefixes.
@@ -157,7 +160,10 @@ func ofDevice(a attribute) bool {
 
 // ofDevice gives the numbers of a device's own values, at their places.
 func (gs *guards) ofDevice(name string, d *deviceFacts) []uint32 {
-	out := make([]uint32, len(gs.attrs))
+	out := d.room[:]
+	if len(gs.attrs) > len(out) {
+		out = make([]uint32, len(gs.attrs))
+	}
 	for i := range gs.attrs {
 		switch g := &gs.attrs[i]; {
 		case !g.ofDevice:
@@ -236,21 +242,32 @@ func (a *asked) begin(attrs int) {
 	}
 }
 
-// find appends the candidates for an event, in order and each once.
-func (x *index) find(s *Scope, a *asked, out []wanted) []wanted {
-	a.begin(len(x.guards.attrs))
-	typ := s.Event.Type
-	sources := 0
+// ofType appends the buckets of the rules that ask for events of a type.
+func (x *index) ofType(typ string, out []*bucket) []*bucket {
+	if x == nil {
+		return out
+	}
 	if b := x.exact[typ]; b != nil {
-		out, sources = x.among(b, s, a, out, sources)
+		out = append(out, b)
 	}
 	for _, n := range x.lengths {
 		if n > len(typ) {
 			break
 		}
 		if b := x.prefixes[typ[:n]]; b != nil {
-			out, sources = x.among(b, s, a, out, sources)
+			out = append(out, b)
 		}
+	}
+	return out
+}
+
+// find appends the candidates for an event, in order and each once, out of the
+// buckets of its type.
+func (x *index) find(buckets []*bucket, s *Scope, a *asked, out []wanted) []wanted {
+	a.begin(len(x.guards.attrs))
+	sources := 0
+	for _, b := range buckets {
+		out, sources = x.among(b, s, a, out, sources)
 	}
 	if sources < 2 {
 		return out

@@ -15,7 +15,7 @@ type Match struct {
 	// there, which is worth a note and no alarm.
 	Err error
 
-	roles uint32 // that the event has, of a rule with a plan
+	roles uint32 // that the event has
 }
 
 // Waits says what is waited for, so that an event that could end something is
@@ -46,19 +46,11 @@ func (s *Set) MatchScope(scope *Scope) []Match {
 func (s *Set) match(out []Match, scope *Scope, a *asked, waits Waits) []Match {
 	var room [64]wanted
 	for _, w := range s.candidates(room[:0], scope, a, waits) {
-		r := s.Rules[w.rule]
-		if r.pattern != nil {
-			roles, err := r.pattern.take(w, scope, waits)
-			if roles != 0 {
-				out = append(out, Match{r, nil, roles})
-			} else if err != nil {
-				out = append(out, Match{r, err, 0})
-			}
-			continue
-		}
-		ok, err := r.check.met(scope)
-		if ok || err != nil {
-			out = append(out, Match{r, wrap("when", err), 0})
+		roles, err := s.questions[w.rule].take(w, scope, waits)
+		if roles != 0 {
+			out = append(out, Match{s.Rules[w.rule], nil, roles})
+		} else if err != nil {
+			out = append(out, Match{s.Rules[w.rule], err, 0})
 		}
 	}
 	return out
@@ -66,10 +58,15 @@ func (s *Set) match(out []Match, scope *Scope, a *asked, waits Waits) []Match {
 
 // candidates are the rules to look at, with the roles whose guards hold.
 func (s *Set) candidates(out []wanted, scope *Scope, a *asked, waits Waits) []wanted {
+	var room [8]*bucket
 	if waits == nil {
-		return s.index.find(scope, a, out)
+		return s.index.find(s.index.ofType(scope.Event.Type, room[:0]), scope, a, out)
 	}
-	out = s.live.find(scope, a, out)
+	if m := scope.memory; m != nil {
+		out = s.live.find(m.typeOf(scope.Event.Type).live, scope, a, out)
+	} else {
+		out = s.live.find(s.live.ofType(scope.Event.Type, room[:0]), scope, a, out)
+	}
 	wide := waits.Wide()
 	for _, i := range wide {
 		if w := s.Rules[i].wide(scope); w.roles != 0 {
@@ -91,21 +88,11 @@ func (r *Rule) Takes(scope *Scope) (bool, error) {
 	if r.Mode == "off" {
 		return false, nil
 	}
-	if r.pattern != nil {
-		roles, err := r.take(scope)
-		if roles != 0 {
-			return true, nil
-		}
-		return false, err
+	roles, err := r.take(scope)
+	if roles != 0 {
+		return true, nil
 	}
-	if !r.listens(scope.Event.Type) {
-		return false, nil
-	}
-	if !holds(r.guard, scope) {
-		return false, nil
-	}
-	ok, err := r.check.met(scope)
-	return ok, wrap("when", err)
+	return false, err
 }
 
 func (r *Rule) listens(typ string) bool { return fits(r.On, typ) }

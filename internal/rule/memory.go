@@ -1,6 +1,8 @@
 package rule
 
 import (
+	"strings"
+
 	"signalbox/event"
 	"signalbox/internal/correlate"
 	"signalbox/internal/inventory"
@@ -16,6 +18,8 @@ type memory struct {
 	devices map[string]*deviceFacts
 	others  int // devices that the inventory does not know
 	ports   map[string]string
+	types   map[string]*typeMemory
+	typ     *typeMemory // the one asked for last
 
 	asked   asked
 	keys    keyRoom
@@ -27,12 +31,21 @@ type memory struct {
 const (
 	maxOtherDevices = 1 << 12
 	maxPorts        = 1 << 13
+	maxTypes        = 1 << 12
 )
+
+// typeMemory is what events of one type have in common.
+type typeMemory struct {
+	name  string
+	facts *typeFacts // nil: the catalogue does not have it
+	live  []*bucket  // of Set.live
+}
 
 // deviceFacts is what the inventory says of a device.
 type deviceFacts struct {
+	values       []uint32  // of guardAttrs that are about these
+	room         [8]uint32 // for them, beside each other
 	device, site map[string]any
-	values       []uint32 // of guardAttrs that are about these
 }
 
 func newMemory() *memory { return &memory{} }
@@ -44,6 +57,24 @@ func (m *memory) about(s *Set, inv *inventory.Inventory) {
 	}
 	m.set, m.inv, m.others = s, inv, 0
 	m.devices, m.ports = map[string]*deviceFacts{}, map[string]string{}
+	m.types, m.typ = map[string]*typeMemory{}, nil
+}
+
+// typeOf gives what is known of a type.
+func (m *memory) typeOf(name string) *typeMemory {
+	if m.typ != nil && m.typ.name == name {
+		return m.typ
+	}
+	t := m.types[name]
+	if t == nil {
+		if len(m.types) >= maxTypes {
+			clear(m.types)
+		}
+		t = &typeMemory{name: strings.Clone(name), facts: m.set.types[name], live: m.set.live.ofType(name, nil)}
+		m.types[t.name] = t
+	}
+	m.typ = t
+	return t
 }
 
 // device gives what the inventory says of a device.
@@ -65,7 +96,9 @@ func (m *memory) device(name string) *deviceFacts {
 			m.others = 1
 		}
 	}
-	m.devices[name] = d
+	// A copy: the name is a part of the batch that the event came with, and would
+	// keep all of it.
+	m.devices[strings.Clone(name)] = d
 	return d
 }
 
@@ -80,6 +113,7 @@ func (m *memory) port(name string) string {
 	if len(m.ports) >= maxPorts {
 		clear(m.ports)
 	}
+	name = strings.Clone(name)
 	p := event.CanonicalInterface(name)
 	m.ports[name] = p
 	return p

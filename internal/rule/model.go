@@ -36,8 +36,9 @@ type Set struct {
 	catalogue Catalogue
 	types     map[string]*typeFacts // of the catalogue
 	guards    *guards
-	index     *index // of all rules
-	live      *index // the same, where what only ends something is narrowed
+	index     *index      // of all rules
+	live      *index      // the same, where what only ends something is narrowed
+	questions []questions // by the rule's place
 	byName    map[string]*Rule
 }
 
@@ -73,7 +74,8 @@ type Rule struct {
 	does  string         // hash of its steps
 
 	guard []condition // equalities that When needs, see guard.go
-	check rest        // what else When asks
+	// questions are in Set.questions.
+	questions *questions
 	// late says that its form may take an event later than it matched: what the
 	// inventory said then need not be so any more.
 	late  bool

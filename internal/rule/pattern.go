@@ -15,22 +15,22 @@ import (
 // pattern holds the expressions of a rule's plan, and which events are what to
 // it.
 type pattern struct {
-	roles []role
+	// What is asked of each event that matched comes first: it lies together.
+	member    bool     // key is the event itself: type, device, interface and the type's own fields
+	typeState bool     // Flap: the type is the state
+	beginning uint32   // the roles that are a finding's own events, see begins
+	value     *keyPart // Count: the distinct value; Flap: the state
+	number    *Expr    // Threshold
+	keys      struct{ form, dampen, group, situation keyList }
 
-	key       []keyPart // of the form; of the members of a group where each event stands for itself
-	member    bool      // key is the event itself: type, device, interface and the type's own fields
-	value     *keyPart  // Count: the distinct value; Flap: the state
-	typeState bool      // Flap: the type is the state
-	number    *Expr     // Threshold
+	roles []role
+	key   []keyPart // of the form; of the members of a group where each event stands for itself
 
 	dampen, group, situation []keyPart
 
 	partOn []string       // types of the events of a finding
 	pos    map[string]Pos // of the keys of the plan, for what is said about them later
 	names  []string       // as names of the parts, for Binds
-
-	keys      struct{ form, dampen, group, situation keyList }
-	beginning uint32 // the roles that are a finding's own events, see begins
 }
 
 // role is one thing that an event can be to a rule.
@@ -45,9 +45,6 @@ type role struct {
 	as    string
 	alias *binding // lets as stand for event; nil where there is no as
 	guard []condition
-	// when and rest are what is left of the rule's condition and of its own where
-	// the guard holds.
-	when, rest rest
 	// follows says that it only ends what began before; narrow is guard with
 	// what must have held of that, see narrowed.
 	follows bool
@@ -101,8 +98,9 @@ func (r *Rule) whenOf(x *role) *Expr {
 	return r.When
 }
 
-// prepare works out what the roles need to be asked quickly.
-func (p *pattern) prepare(r *Rule, shared sharedKeys) {
+// prepare works out what the roles need to be asked quickly, and what is left to
+// ask of each.
+func (p *pattern) prepare(r *Rule, shared sharedKeys) (left []question) {
 	p.keys.form, p.keys.dampen = shared.list(p.key), shared.list(p.dampen)
 	p.keys.group, p.keys.situation = shared.list(p.group), shared.list(p.situation)
 	for i := range p.roles {
@@ -112,8 +110,11 @@ func (p *pattern) prepare(r *Rule, shared sharedKeys) {
 		if x.bound {
 			own = x.free
 		}
-		x.when, x.rest = restOf(r.whenOf(x), "", x.guard), restOf(own, x.as, x.guard)
 		x.follows = x.part < 0 || x.part > 0 && r.Plan.Form == correlate.Unless
+		left = append(left, question{
+			when: restOf(r.whenOf(x), "", x.guard), own: restOf(own, x.as, x.guard), alias: x.alias,
+			part: x.part, follows: x.follows,
+		})
 		if x.part >= 0 && (x.part == 0 || p.names == nil || p.names[0] != trigger) {
 			p.beginning |= 1 << i
 		}
@@ -125,52 +126,7 @@ func (p *pattern) prepare(r *Rule, shared sharedKeys) {
 			x.narrow = p.narrowed(r, x)
 		}
 	}
-}
-
-// take says which of the wanted roles the event of scope can have, where their
-// guards hold. The error is for a condition without an answer; it means
-// something only where there is no role.
-func (p *pattern) take(w wanted, scope *Scope, waits Waits) (roles uint32, err error) {
-	for left := w.roles; left != 0; left &= left - 1 {
-		i := bits.TrailingZeros32(left)
-		x := &p.roles[i]
-		if x.follows && waits != nil && !waits.Waits(int(w.rule), x.part) {
-			continue
-		}
-		ok, e := x.meets(scope)
-		if e != nil && err == nil {
-			err = e
-		}
-		if ok {
-			roles |= 1 << i
-		}
-	}
-	return roles, err
-}
-
-// take is pattern.take without an index.
-func (r *Rule) take(scope *Scope) (uint32, error) {
-	w := wanted{rule: int32(r.order)}
-	for i := range r.pattern.roles {
-		x := &r.pattern.roles[i]
-		if fits(x.on, scope.Event.Type) && holds(x.guard, scope) {
-			w.roles |= 1 << i
-		}
-	}
-	return r.pattern.take(w, scope, nil)
-}
-
-func (x *role) meets(scope *Scope) (bool, error) {
-	if ok, err := x.when.met(scope); !ok || err != nil {
-		return false, wrap("when", err)
-	}
-	if x.rest.expr == nil {
-		return true, nil
-	}
-	scope.bind = x.alias
-	ok, err := x.rest.met(scope)
-	scope.bind = nil
-	return ok, wrap("when", err)
+	return left
 }
 
 func wrap(what string, err error) error {
@@ -201,26 +157,23 @@ func (d Deciding) Inputs(m Match) ([]correlate.Input, error) {
 	in := d.scope.memory.inputs
 	var full correlate.Input
 	made := false
-	for i := range p.roles {
-		if roles&(1<<i) == 0 {
-			continue
-		}
-		x := &p.roles[i]
+	for ; roles != 0; roles &= roles - 1 {
+		part := r.questions.at(bits.TrailingZeros32(roles)).part
 		var err error
 		switch {
-		case x.part == correlate.PartResolve:
-			resolve := correlate.Input{Part: x.part}
+		case part == correlate.PartResolve:
+			resolve := correlate.Input{Part: part}
 			if resolve.SituationKey, err = k.list(&p.keys.situation, d.scope); err == nil {
 				in = append(in, resolve)
 			}
-		case x.part == correlate.PartClear:
-			in, err = d.clears(in, r, x)
+		case part == correlate.PartClear:
+			in, err = d.clears(in, r)
 		default:
 			if !made {
 				full, err = d.input(r)
 				made = true
 			}
-			full.Part = x.part
+			full.Part = part
 			in = append(in, full)
 		}
 		if err != nil {
@@ -292,7 +245,7 @@ func number64(e *Expr, s *Scope) (float64, error) {
 }
 
 // clears gives the members of a group that the event clears.
-func (d Deciding) clears(in []correlate.Input, r *Rule, x *role) ([]correlate.Input, error) {
+func (d Deciding) clears(in []correlate.Input, r *Rule) ([]correlate.Input, error) {
 	p, s := r.pattern, d.scope
 	group, err := s.keyRoom().list(&p.keys.group, s)
 	if err != nil {
@@ -300,7 +253,7 @@ func (d Deciding) clears(in []correlate.Input, r *Rule, x *role) ([]correlate.In
 	}
 	if !p.member {
 		key, err := s.keyRoom().list(&p.keys.form, s)
-		return append(in, correlate.Input{Part: x.part, Key: key, GroupKey: group}), err
+		return append(in, correlate.Input{Part: correlate.PartClear, Key: key, GroupKey: group}), err
 	}
 	for _, typ := range d.set.Clears(s.Event.Type) {
 		if !fits(p.partOn, typ) {
@@ -310,7 +263,7 @@ func (d Deciding) clears(in []correlate.Input, r *Rule, x *role) ([]correlate.In
 		if err != nil {
 			return in, err
 		}
-		in = append(in, correlate.Input{Part: x.part, Key: key, GroupKey: group})
+		in = append(in, correlate.Input{Part: correlate.PartClear, Key: key, GroupKey: group})
 	}
 	return in, nil
 }

@@ -12,7 +12,9 @@ import (
 	"cel.dev/cel-go/interpreter"
 
 	"signalbox/event"
+	"signalbox/internal/correlate"
 	"signalbox/internal/inventory"
+	"signalbox/internal/schema/scan"
 )
 
 // Scope is what an expression can see. The zero values of what is not there are
@@ -149,6 +151,22 @@ func (d Deciding) Match(waits Waits) []Match {
 // GlobalKey is Set.GlobalKey.
 func (d Deciding) GlobalKey(typ string) (Key, bool) { return d.set.GlobalKey(d.scope, typ) }
 
+// Clears is Set.Clears.
+func (d Deciding) Clears(typ string) []string {
+	if t := d.set.typeFacts(d.scope, typ); t != nil {
+		return t.clears
+	}
+	return nil
+}
+
+// Effect is Set.Effect.
+func (d Deciding) Effect(typ string) correlate.Effect {
+	if t := d.set.typeFacts(d.scope, typ); t != nil {
+		return t.effect
+	}
+	return ""
+}
+
 // Dedup is Set.Dedup by the own window of a rule that Match gave. An event that only ends a wait,
 // resolves a situation or clears a member of a group is no repetition of
 // anything, so there is no window for it.
@@ -279,7 +297,7 @@ type eventView struct {
 	// single says that one goroutine has the view, so that it may decode one
 	// field after the other.
 	single, scanned, isFlat bool
-	flat                    []flatMember
+	flat                    []scan.Member
 }
 
 func newView(ev *event.Event) *eventView {

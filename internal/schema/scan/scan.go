@@ -317,46 +317,6 @@ func skipString(b []byte, i int) int {
 	return len(b)
 }
 
-// Flat walks an object none of whose values is an object or an array, and checks
-// it on the way as Check does: the names as they are written, without quotes,
-// and the values without the white space around them. It says whether b is one,
-// and stops where fn does not want it.
-func Flat(b []byte, fn func(name, val []byte) bool) bool {
-	i := space(b, 0)
-	if i >= len(b) || b[i] != '{' {
-		return false
-	}
-	if i = space(b, i+1); i < len(b) && b[i] == '}' {
-		return space(b, i+1) == len(b)
-	}
-	for i < len(b) && b[i] == '"' {
-		end, err := str(b, i)
-		if err != nil {
-			return false
-		}
-		name := b[i+1 : end-1]
-		if i = space(b, end); i >= len(b) || b[i] != ':' {
-			return false
-		}
-		i = space(b, i+1)
-		if end, err = value(b, i, 0); err != nil || !fn(name, b[i:end:end]) {
-			return false
-		}
-		if i = space(b, end); i >= len(b) {
-			return false
-		}
-		switch b[i] {
-		case ',':
-			i = space(b, i+1)
-		case '}':
-			return space(b, i+1) == len(b)
-		default:
-			return false
-		}
-	}
-	return false
-}
-
 // Members walks an object: the names as they are written, without quotes (see
 // Name), and the values. Anything but an object has none.
 func Members(b []byte) iter.Seq2[[]byte, []byte] {

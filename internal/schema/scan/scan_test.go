@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -74,6 +75,8 @@ func TestAppendString(t *testing.T) {
 func FuzzScan(f *testing.F) {
 	f.Add([]byte(`{"a":[1,-2.5e+3,"x\u00e9\ud83d\ude00\n",true,false,null,{}]}`))
 	f.Add([]byte(`{"a`))
+	f.Add([]byte(` { "name" : "GigabitEthernet0/1" , "é":"up\\", "n":-0.5, "m":100, "t":true, "z":null } `))
+	f.Add([]byte(`{"a":1e5,"b\u0041":01}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err := Check(b, 1000)
 		if err == nil && !json.Valid(b) {
@@ -82,9 +85,26 @@ func FuzzScan(f *testing.F) {
 		if err != nil && json.Valid(b) && utf8.Valid(b) && !strings.Contains(err.Error(), "surrogate") && !strings.Contains(err.Error(), "deep") {
 			t.Fatalf("%q is JSON: %v", b, err)
 		}
+		flat, ok := Flat(nil, b)
+		if ok && err != nil {
+			t.Fatalf("%q is flat and no JSON: %v", b, err)
+		}
+		n, plain := 0, err == nil && bytes.HasPrefix(Trim(b), []byte("{"))
 		for k, v := range Members(b) {
 			Name(k)
 			String(v)
+			if ok {
+				m := flat[n]
+				if string(b[m.NameFrom:m.NameTo]) != string(k) || string(b[m.From:m.To]) != string(v) {
+					t.Fatalf("member %d of %q: %q %q, should be %q %q", n, b, b[m.NameFrom:m.NameTo], b[m.From:m.To], k, v)
+				}
+			}
+			n++
+			number := len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9')
+			plain = plain && len(v) > 0 && v[0] != '{' && v[0] != '[' && !bytes.Contains(k, []byte(`\`)) && !(number && (len(v) > maxFlatNumber || bytes.ContainsAny(v, "eE")))
+		}
+		if ok != plain || ok && n != len(flat) {
+			t.Fatalf("%q is flat: %v with %d members; should be %v with %d", b, ok, len(flat), plain, n)
 		}
 		for v := range Elements(b) {
 			IsNull(v)
