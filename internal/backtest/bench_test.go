@@ -2,6 +2,7 @@ package backtest_test
 
 import (
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,6 +104,7 @@ func benchRules(n int) string {
 // BenchmarkBacktest is what a user waits for: batches are decoded and decided
 // about, one core.
 func BenchmarkBacktest(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(300)) // as signalbox backtest does
 	l := newBenchLog(b, 64)
 	for _, n := range []int{10, 1000} {
 		for _, two := range []bool{false, true} {

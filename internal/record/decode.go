@@ -101,11 +101,14 @@ func (d *decoder) newEvent() *event.Event {
 
 func (d *decoder) record(b []byte, r *Record) error {
 	for len(b) > 0 {
-		f, rest, err := next(b)
-		if err != nil {
+		var f field
+		var err error
+		if at, n, ok := short(b); ok {
+			f = field{key: uint64(b[0]), bytes: b[at : at+n : at+n]}
+			b = b[at+n:]
+		} else if f, b, err = next(b); err != nil {
 			return err
 		}
-		b = rest
 		if f.key == 1<<3|vint {
 			if f.value > 255 {
 				return fmt.Errorf("kind %d is out of range", f.value)
@@ -189,6 +192,16 @@ func (r *Record) complete() error {
 
 func decodeTime(b []byte) (time.Time, error) {
 	var sec, nsec int64
+	if len(b) > 0 && b[0] == 1<<3|vint { // as it is written: seconds, then the rest of one
+		if v, n := varint(b[1:]); n > 0 {
+			sec, b = int64(v), b[1+n:]
+		}
+		if len(b) > 0 && b[0] == 2<<3|vint {
+			if v, n := varint(b[1:]); n > 0 {
+				nsec, b = int64(v), b[1+n:]
+			}
+		}
+	}
 	for len(b) > 0 {
 		f, rest, err := next(b)
 		if err != nil {
@@ -238,11 +251,16 @@ func DecodeEvent(b []byte) (*event.Event, error) {
 
 func decodeEvent(b []byte, e *event.Event) error {
 	for len(b) > 0 {
-		f, rest, err := next(b)
-		if err != nil {
+		var f field
+		var err error
+		// Nearly all fields have a length, of one byte or two, and a number below
+		// 16: those are read here.
+		if at, n, ok := short(b); ok {
+			f = field{key: uint64(b[0]), bytes: b[at : at+n : at+n]}
+			b = b[at+n:]
+		} else if f, b, err = next(b); err != nil {
 			return err
 		}
-		b = rest
 		switch f.key {
 		case 1<<3 | blen:
 			e.ID = event.ID(str(f.bytes))
@@ -283,6 +301,19 @@ func decodeEvent(b []byte, e *event.Event) error {
 		}
 	}
 	return nil
+}
+
+// short finds the content of a field whose key is one byte, and whose length one
+// or two. ok is false where next has to read it.
+func short(b []byte) (at, n int, ok bool) {
+	if len(b) < 3 || b[0]&0x87 != blen || b[0] < 1<<3 {
+		return 0, 0, false
+	}
+	at, n = 2, int(b[1])
+	if n >= 0x80 {
+		at, n = 3, n&0x7f|int(b[2])<<7
+	}
+	return at, n, n <= len(b)-at && (at == 2 || b[2] < 0x80)
 }
 
 func decodeMeta(b []byte, e *event.Event) error {

@@ -1,7 +1,6 @@
 package rule
 
 import (
-	"bytes"
 	"math"
 	"regexp"
 	"slices"
@@ -235,7 +234,7 @@ func (r *reader) equals(e ast.Expr, get read, text string, other truth) test {
 		}
 		return other, nil
 	}
-	if e.Kind() != ast.SelectKind || strings.IndexByte(text, '\\') >= 0 || strings.IndexByte(text, '"') >= 0 {
+	if e.Kind() != ast.SelectKind {
 		return slow
 	}
 	sel := e.AsSelect()
@@ -244,14 +243,14 @@ func (r *reader) equals(e ast.Expr, get read, text string, other truth) test {
 		return slow
 	}
 	// Most conditions are of this kind: the text is compared as it is written.
-	name, written := sel.FieldName(), `"`+text+`"`
+	name := sel.FieldName()
 	return func(s *Scope) (truth, *absentError) {
 		if s.Event != nil {
 			if v := s.eventView(); v.isFlatData() {
-				switch raw := v.flatRaw(name); {
-				case string(raw) == written:
-					return other ^ 1, nil
-				case raw != nil && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0:
+				if m := v.member(name); m != nil && m.Plain {
+					if string(v.ev.Data[m.From+1:m.To-1]) == text {
+						return other ^ 1, nil
+					}
 					return other, nil
 				}
 			}

@@ -144,11 +144,10 @@ func (r *reader) openField(operand ast.Expr, name string) *field {
 		if v == nil || !v.isFlatData() {
 			return plain{}, false
 		}
-		raw := v.flatRaw(name)
-		if raw == nil {
+		if v.member(name) == nil {
 			return plain{}, true
 		}
-		p := flatValue(raw)
+		p := v.flatField(name)
 		return p, p.kind != isNothing
 	}}
 }

@@ -13,22 +13,25 @@ import (
 // lie and decoded when they are asked for; all other data is decoded whole. Both
 // ways give the same answers.
 
-// flatField finds a value. Of two of one name the last counts. A text may lie in
-// the event's data.
+// flatField finds a value. A text may lie in the event's data.
 func (v *eventView) flatField(name string) plain {
-	if raw := v.flatRaw(name); raw != nil {
-		return flatValue(raw)
+	m := v.member(name)
+	switch {
+	case m == nil:
+		return plain{}
+	case m.Plain: // as it lies there: nobody changes an event's data
+		text := v.ev.Data[m.From+1 : m.To-1]
+		return plain{kind: isText, text: unsafe.String(unsafe.SliceData(text), len(text))}
 	}
-	return plain{}
+	return flatValue(v.ev.Data[m.From:m.To])
 }
 
-// flatRaw is the value as it is written, nil where there is none.
-func (v *eventView) flatRaw(name string) []byte {
-	data := v.ev.Data
+// member finds a member of flat data, nil where there is none. Of two of one name
+// the last counts.
+func (v *eventView) member(name string) *scan.Member {
 	for i := len(v.flat) - 1; i >= 0; i-- {
-		m := &v.flat[i]
-		if int(m.NameTo-m.NameFrom) == len(name) && string(data[m.NameFrom:m.NameTo]) == name {
-			return data[m.From:m.To:m.To]
+		if m := &v.flat[i]; int(m.NameTo-m.NameFrom) == len(name) && string(v.ev.Data[m.NameFrom:m.NameTo]) == name {
+			return m
 		}
 	}
 	return nil
@@ -37,9 +40,6 @@ func (v *eventView) flatRaw(name string) []byte {
 func flatValue(raw []byte) plain {
 	switch raw[0] {
 	case '"':
-		if bytes.IndexByte(raw, '\\') < 0 { // as it lies there: nobody changes an event's data
-			return plain{kind: isText, text: unsafe.String(unsafe.SliceData(raw[1:]), len(raw)-2)}
-		}
 		s, _ := scan.String(raw)
 		return plain{kind: isText, text: s}
 	case 't':

@@ -127,16 +127,21 @@ func (s *Set) Decide(ev *event.Event, inv *inventory.Inventory, again Deciding) 
 	}
 	scope := again.scope
 	if scope == nil {
-		scope = &Scope{view: new(eventView), Events: make([]*event.Event, 1), memory: newMemory()}
+		m := newMemory()
+		scope = &Scope{view: new(eventView), Events: make([]*event.Event, 1), memory: m, keys: &m.keys}
 	}
-	view, events, m := scope.view, scope.Events[:1], scope.memory
-	view.reset(ev)
-	view.single = true
-	events[0] = ev
+	// What was found out about the event before is taken out, one field after the
+	// other: the rest of a scope is never set here.
+	scope.Event, scope.Events[0] = ev, ev
+	scope.Device, scope.Interface, scope.Site, scope.facts = nil, nil, nil, nil
+	scope.events, scope.named, scope.bind = nil, nil, nil
+	scope.inv, scope.ports = inv, inv
+	scope.view.reset(ev)
+	scope.view.single = true
+	m := scope.memory
 	m.about(s, inv)
 	m.keys.about(ev)
 	m.inputs = m.inputs[:0]
-	*scope = Scope{Event: ev, Events: events, view: view, inv: inv, ports: inv, memory: m, keys: &m.keys}
 	return Deciding{s, scope}
 }
 

@@ -8,8 +8,11 @@ import (
 
 // Member is where one member of an object lies: its name without quotes, and
 // its value without the white space around it, each from its first byte to
-// behind its last.
-type Member struct{ NameFrom, NameTo, From, To uint32 }
+// behind its last. Plain says that the value is a text without an escape.
+type Member struct {
+	NameFrom, NameTo, From, To uint32
+	Plain                      bool
+}
 
 // maxFlatNumber bounds the digits of a number that is surely in range.
 const maxFlatNumber = 300
@@ -40,11 +43,11 @@ func Flat(into []Member, b []byte) (members []Member, ok bool) {
 		if i++; i < len(b) && b[i] <= ' ' {
 			i = space(b, i)
 		}
-		end := flatValue(b, i)
+		end, plain := flatValue(b, i)
 		if end < 0 {
 			return into, false
 		}
-		into = append(into, Member{uint32(name), uint32(nameEnd - 1), uint32(i), uint32(end)})
+		into = append(into, Member{uint32(name), uint32(nameEnd - 1), uint32(i), uint32(end), plain})
 		if i = end; i < len(b) && b[i] <= ' ' {
 			i = space(b, i)
 		}
@@ -105,24 +108,25 @@ func hasEscape(b []byte) bool {
 	return false
 }
 
-// flatValue gives where a plain value ends, -1 where there is none.
-func flatValue(b []byte, i int) int {
+// flatValue gives where a plain value ends, -1 where there is none, and whether
+// it is a text without an escape.
+func flatValue(b []byte, i int) (end int, plain bool) {
 	if i >= len(b) {
-		return -1
+		return -1, false
 	}
 	switch c := b[i]; {
 	case c == '"':
 		if end := text(b, i); end > 0 {
-			return end
+			return end, true
 		}
 	case c == '-' || c >= '0' && c <= '9':
-		return flatNumber(b, i)
+		return flatNumber(b, i), false
 	}
 	end, err := value(b, i, 0)
 	if err != nil {
-		return -1
+		return -1, false
 	}
-	return end
+	return end, false
 }
 
 func flatNumber(b []byte, i int) int {

@@ -95,6 +95,9 @@ func FuzzScan(f *testing.F) {
 			String(v)
 			if ok {
 				m := flat[n]
+				if text, is := String(v); m.Plain != (is && !bytes.Contains(v, []byte(`\`))) || m.Plain && text != string(b[m.From+1:m.To-1]) {
+					t.Fatalf("member %d of %q: plain %v", n, b, m.Plain)
+				}
 				if string(b[m.NameFrom:m.NameTo]) != string(k) || string(b[m.From:m.To]) != string(v) {
 					t.Fatalf("member %d of %q: %q %q, should be %q %q", n, b, b[m.NameFrom:m.NameTo], b[m.From:m.To], k, v)
 				}
