@@ -58,7 +58,7 @@ bench: build
 
 # The engine by itself, and a backtest, on one core: events/s, bytes a key.
 bench-engine:
-	GOMAXPROCS=1 $(GO) test ./internal/decide ./internal/backtest -run '^$$' -bench 'Engine|Backtest|Decode' -benchtime 3s
+	GOMAXPROCS=1 $(GO) test ./internal/decide ./internal/backtest -run '^$$' -bench 'Engine|Correlate|Backtest|Decode' -benchtime 3s
 
 # The same events and rules for Signalbox, a Python correlator and
 # ansible-rulebook: what each finds, and how fast. Writes bin/correlate.md.
