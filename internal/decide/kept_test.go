@@ -45,12 +45,9 @@ func TestNothingOfABatchIsKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range stretches {
-				for i := range s.Records {
-					noted += len(s.Records[i].Decision.Notes) + len(s.Records[i].Decision.Runs)
-					decided = record.AppendRecord(decided, &s.Records[i])
-				}
-			}
+			more := 0
+			decided, more = appendDecisions(decided, stretches)
+			noted += more
 			if overwrite {
 				for i := range code {
 					code[i] = '?'

@@ -36,12 +36,9 @@ func TestWhatIsNotLookedAtChangesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range stretches {
-				for i := range s.Records {
-					noted += len(s.Records[i].Decision.Notes) + len(s.Records[i].Decision.Runs)
-					out = append(out, record.Encode(&record.Batch{Subject: record.Decisions, Writer: "w", Number: 1, Records: s.Records[i : i+1]})...)
-				}
-			}
+			n := 0
+			out, n = appendDecisions(out, stretches)
+			noted += n
 		}
 		rules := func(name string) {
 			f.seq++
@@ -64,4 +61,16 @@ func TestWhatIsNotLookedAtChangesNothing(t *testing.T) {
 	if !bytes.Equal(all, some) {
 		t.Error("the decisions are others")
 	}
+}
+
+// appendDecisions appends what was decided as the log has it, and counts the notes
+// and runs in it.
+func appendDecisions(out []byte, stretches []engine.Stretch) (_ []byte, n int) {
+	for _, s := range stretches {
+		for i := range s.Records {
+			n += len(s.Records[i].Decision.Notes) + len(s.Records[i].Decision.Runs)
+			out = record.AppendRecord(out, &s.Records[i])
+		}
+	}
+	return out, n
 }
