@@ -237,22 +237,18 @@ func (r *reader) equals(e ast.Expr, get read, text string, other truth) test {
 	if e.Kind() != ast.SelectKind {
 		return slow
 	}
-	sel := e.AsSelect()
-	data := sel.Operand()
-	if data.Kind() != ast.SelectKind || data.AsSelect().FieldName() != "data" || data.AsSelect().Operand().Kind() != ast.IdentKind || data.AsSelect().Operand().AsIdent() != "event" {
+	name, view := e.AsSelect().FieldName(), r.dataOf(e.AsSelect().Operand())
+	if view == nil {
 		return slow
 	}
 	// Most conditions are of this kind: the text is compared as it is written.
-	name := sel.FieldName()
 	return func(s *Scope) (truth, *absentError) {
-		if s.Event != nil {
-			if v := s.eventView(); v.isFlatData() {
-				if m := v.member(name); m != nil && m.Plain {
-					if string(v.ev.Data[m.From+1:m.To-1]) == text {
-						return other ^ 1, nil
-					}
-					return other, nil
+		if v := view(s); v != nil && v.isFlatData() {
+			if m := v.member(name); m != nil && m.Plain {
+				if string(v.ev.Data[m.From+1:m.To-1]) == text {
+					return other ^ 1, nil
 				}
+				return other, nil
 			}
 		}
 		return slow(s)
