@@ -53,6 +53,7 @@ func FuzzParseText(f *testing.F) {
 	f.Add(hex.EncodeToString(linkDownV2c(f)))
 	f.Add(`{"name":"linkDown","varbinds":[{"name":"ifIndex","index":"3","text":"3"}]}`)
 	f.Add("SNMPv2-MIB::snmpTrapOID.0 = OID: IF-MIB::linkUp\tIF-MIB::ifPhysAddress.1 = STRING: \x1b[31m")
+	f.Add("SNMPv2-MIB::snmpTrapOID.0 = OID: IF-MIB::linkUp\tIF-MIB::ifDescr.1 = STRING: \u009b31m\xe6\x92\u0095") // CSI as one character
 	f.Fuzz(func(t *testing.T, s string) {
 		tr, err := Builtin().ParseText(s)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -329,13 +330,14 @@ func printedUptime(s string) time.Duration {
 	return total
 }
 
-// clean makes text fit for display.
+// clean makes text fit for display: without control characters, of ASCII and of
+// C1, which a terminal would obey.
 func clean(s string) string {
 	if printable(s) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || r < ' ' && r != '\t' && r != '\n' || r == 0x7f {
+		if r == utf8.RuneError || unicode.IsControl(r) && r != '\t' && r != '\n' {
 			return -1
 		}
 		return r
