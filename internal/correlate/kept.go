@@ -170,13 +170,19 @@ func (it *Item) UUID() uuid.UUID {
 			return it.id
 		}
 	}
-	var ok bool
-	if it.id, ok = parseID(string(it.Event().ID)); ok {
-		return it.id
+	id, ok := parseID(string(it.Event().ID))
+	if it.odd = !ok; it.odd {
+		id = UUIDOf(it.Event().ID)
 	}
-	it.odd = true
-	if id, err := uuid.Parse(string(it.Event().ID)); err == nil {
-		it.id = id
+	it.id = id
+	return id
+}
+
+// UUIDOf is an event's id, nil where it is no UUID in any of its forms.
+func UUIDOf(id event.ID) uuid.UUID {
+	u, err := uuid.Parse(string(id))
+	if err != nil {
+		return uuid.Nil
 	}
-	return it.id
+	return u
 }

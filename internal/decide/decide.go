@@ -87,12 +87,7 @@ func (r *Rules) Windows() engine.Windows {
 }
 
 // Clears are the types whose window an event of the given type ends.
-func (r *Rules) Clears(eventType string) []string {
-	if r.about == nil {
-		return r.Set.Clears(eventType)
-	}
-	return r.ask.Clears(eventType)
-}
+func (r *Rules) Clears(eventType string) []string { return r.Set.Clears(eventType) }
 
 // GlobalKey is the key of ev in the global dedup window.
 func (r *Rules) GlobalKey(ev *event.Event, eventType string) (engine.Key, bool) {
@@ -191,9 +186,4 @@ func (r *Rules) InventoryVersion() string { return r.inventory }
 func (r *Rules) Topology() *correlate.Topology { return r.Inventory.Topology() }
 
 // Effect is what an event of a type says about the topology.
-func (r *Rules) Effect(eventType string) correlate.Effect {
-	if r.about == nil {
-		return r.Set.Effect(eventType)
-	}
-	return r.ask.Effect(eventType)
-}
+func (r *Rules) Effect(eventType string) correlate.Effect { return r.Set.Effect(eventType) }

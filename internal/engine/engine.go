@@ -328,7 +328,7 @@ func (e *Engine) event(d *record.Decision, ev *event.Event) {
 	}
 	if ev.SenderID != "" {
 		key := redeliveryKey(ev.Source, ev.SenderID)
-		if of, dup := e.redelivery.check(key, uuidOf(ev.ID), e.now.UnixNano()); dup {
+		if of, dup := e.redelivery.check(key, correlate.UUIDOf(ev.ID), e.now.UnixNano()); dup {
 			d.Verdict, d.Of = record.Duplicate, of.id()
 			d.Reason = "redelivery: the same source and sender's id"
 			return

@@ -240,12 +240,12 @@ func TestRulesInPartsHoldFromTheLast(t *testing.T) {
 func TestAWindowThatIsFullForgetsTheOldest(t *testing.T) {
 	w := newWindow(time.Minute, 3)
 	for i := range 4 {
-		w.check(KeyOf([]byte{byte(i)}), uuidOf(id(i)), t0.UnixNano())
+		w.check(KeyOf([]byte{byte(i)}), correlate.UUIDOf(id(i)), t0.UnixNano())
 	}
-	if _, dup := w.check(KeyOf([]byte{3}), uuidOf(id(9)), t0.UnixNano()); !dup {
+	if _, dup := w.check(KeyOf([]byte{3}), correlate.UUIDOf(id(9)), t0.UnixNano()); !dup {
 		t.Error("the newest key was forgotten")
 	}
-	if _, dup := w.check(KeyOf([]byte{0}), uuidOf(id(9)), t0.UnixNano()); dup {
+	if _, dup := w.check(KeyOf([]byte{0}), correlate.UUIDOf(id(9)), t0.UnixNano()); dup {
 		t.Error("the oldest key is still held")
 	}
 	if w.len() > 3 || w.evicted != 2 {
@@ -326,7 +326,7 @@ func BenchmarkDedup(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n++
-		w.check(KeyOf(fmt.Appendf(nil, "device-%d", n%2_000_000)), uuidOf(id(int(n))), t0.Add(time.Duration(n)*time.Millisecond).UnixNano())
+		w.check(KeyOf(fmt.Appendf(nil, "device-%d", n%2_000_000)), correlate.UUIDOf(id(int(n))), t0.Add(time.Duration(n)*time.Millisecond).UnixNano())
 	}
 }
 
@@ -360,7 +360,7 @@ func TestWindowAgreesWithTheObviousOne(t *testing.T) {
 				}
 			}
 			var of event.ID
-			before, dup := w.check(KeyOf([]byte{key}), uuidOf(id(i)), t0.Add(now).UnixNano())
+			before, dup := w.check(KeyOf([]byte{key}), correlate.UUIDOf(id(i)), t0.Add(now).UnixNano())
 			if dup {
 				of = before.id()
 			}

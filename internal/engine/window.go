@@ -64,16 +64,6 @@ func (w *window) check(key Key, id uuid.UUID, t int64) (news *entry, duplicate b
 	return nil, false
 }
 
-// uuidOf reads an event's id: they are ours, so they parse; one that does not is
-// remembered as nil.
-func uuidOf(id event.ID) uuid.UUID {
-	u, err := uuid.Parse(string(id))
-	if err != nil {
-		return uuid.Nil
-	}
-	return u
-}
-
 // id is the event that was news.
 func (e *entry) id() event.ID { return event.ID(e.of.String()) }
 

@@ -17,9 +17,8 @@ func TestMemoryHasCopies(t *testing.T) {
 		return unsafe.String(&batch[at], len(text))
 	}
 	d := (&Set{}).Decide(&event.Event{Type: part("interface_down"), Device: part("sw1"), Interface: part("Gi0/1")}, nil, Deciding{})
-	d.GlobalKey("interface_down")
-	d.Clears(part("interface_down"))
 	m := d.scope.memory
+	m.typeOf(part("interface_down"))
 	m.device(part("sw1"))
 	m.port(part("Gi0/1"))
 

@@ -12,7 +12,6 @@ import (
 	"cel.dev/cel-go/interpreter"
 
 	"signalbox/event"
-	"signalbox/internal/correlate"
 	"signalbox/internal/inventory"
 	"signalbox/internal/schema/scan"
 )
@@ -155,22 +154,6 @@ func (d Deciding) Match(waits Waits) []Match {
 
 // GlobalKey is Set.GlobalKey.
 func (d Deciding) GlobalKey(typ string) (Key, bool) { return d.set.GlobalKey(d.scope, typ) }
-
-// Clears is Set.Clears.
-func (d Deciding) Clears(typ string) []string {
-	if t := d.set.typeFacts(d.scope, typ); t != nil {
-		return t.clears
-	}
-	return nil
-}
-
-// Effect is Set.Effect.
-func (d Deciding) Effect(typ string) correlate.Effect {
-	if t := d.set.typeFacts(d.scope, typ); t != nil {
-		return t.effect
-	}
-	return ""
-}
 
 // Dedup is Set.Dedup by the own window of a rule that Match gave. An event that only ends a wait,
 // resolves a situation or clears a member of a group is no repetition of

@@ -17,11 +17,16 @@ type Member struct {
 // maxFlatNumber bounds the digits of a number that is surely in range.
 const maxFlatNumber = 300
 
+// maxFlat bounds the members of what is flat: who looks for one walks them all, and
+// what comes from the network may have a hundred thousand.
+const maxFlat = 64
+
 // Flat appends the members of an object whose values are plain, in their order,
 // and checks it on the way as Check does. ok is false where it is no such object:
 // a value is an object or an array, a name has an escape, a number has an exponent
-// or very many digits, or something is not right.
+// or very many digits, there are more than 64 members, or something is not right.
 func Flat(into []Member, b []byte) (members []Member, ok bool) {
+	most := len(into) + maxFlat
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '{' || len(b) > math.MaxUint32 {
 		return into, false
@@ -44,7 +49,7 @@ func Flat(into []Member, b []byte) (members []Member, ok bool) {
 			i = space(b, i)
 		}
 		end, plain := flatValue(b, i)
-		if end < 0 {
+		if end < 0 || len(into) == most {
 			return into, false
 		}
 		into = append(into, Member{uint32(name), uint32(nameEnd - 1), uint32(i), uint32(end), plain})

@@ -76,6 +76,8 @@ func FuzzScan(f *testing.F) {
 	f.Add([]byte(`{"a":[1,-2.5e+3,"x\u00e9\ud83d\ude00\n",true,false,null,{}]}`))
 	f.Add([]byte(`{"a`))
 	f.Add([]byte(` { "name" : "GigabitEthernet0/1" , "é":"up\\", "n":-0.5, "m":100, "t":true, "z":null } `))
+	f.Add([]byte("{" + strings.Repeat(`"a":1,`, maxFlat-1) + `"b":2}`))
+	f.Add([]byte("{" + strings.Repeat(`"a":1,`, maxFlat) + `"b":2}`))
 	f.Add([]byte(`{"a":1e5,"b\u0041":01}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err := Check(b, 1000)
@@ -106,6 +108,7 @@ func FuzzScan(f *testing.F) {
 			number := len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9')
 			plain = plain && len(v) > 0 && v[0] != '{' && v[0] != '[' && !bytes.Contains(k, []byte(`\`)) && !(number && (len(v) > maxFlatNumber || bytes.ContainsAny(v, "eE")))
 		}
+		plain = plain && n <= maxFlat
 		if ok != plain || ok && n != len(flat) {
 			t.Fatalf("%q is flat: %v with %d members; should be %v with %d", b, ok, len(flat), plain, n)
 		}
